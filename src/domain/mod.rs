@@ -1,0 +1,23 @@
+//! Plain values without IO: ids, names, dollars, token usage, times, statuses, and what is recorded.
+//!
+//! Imports nothing of the crate but its error type. Everything here is checked when it is made, so a
+//! value that exists is a value the ledger can hold.
+#![warn(clippy::float_arithmetic, clippy::as_conversions)]
+
+mod event;
+mod id;
+mod money;
+mod name;
+mod status;
+mod time;
+mod usage;
+mod window;
+
+pub use event::{Call, Event, FinishRun, FinishStep, Outcome, StartRun, StartStep};
+pub use id::{CallId, RunId, StepId};
+pub use money::Usd;
+pub use name::{MAX_NAME_CHARS, optional_name, required_name};
+pub use status::Status;
+pub use time::Timestamp;
+pub use usage::{MAX_COUNT, TokenKind, TokenUsage};
+pub use window::{DaySegment, Window};

@@ -1,0 +1,138 @@
+//! One error type: what happened, to which thing, and what to do next.
+//!
+//! A message is a lower-case fragment that names the thing in backticks; the hint is the next step.
+//! The kind decides the process's exit code and nothing else.
+
+use std::fmt;
+
+/// What sort of failure this is; decides [`Error::exit_code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A flag or argument is wrong. Exit code 2.
+    Usage,
+    /// A value, a file or a line does not hold what it must. Exit code 1.
+    Input,
+    /// The thing that was named is not there. Exit code 1.
+    NotFound,
+    /// The same id is already recorded with other contents. Exit code 1.
+    Conflict,
+    /// The ledger is not migrated, newer than this program, or cannot be reached. Exit code 7.
+    Ledger,
+    /// The database refused or failed. Exit code 1.
+    Database,
+    /// The operating system refused or failed. Exit code 1.
+    Io,
+}
+
+/// An error as a user reads it.
+#[derive(thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// A wrong flag or argument.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// A wrong value, file or line.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Input, message)
+    }
+
+    /// A thing that is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// The same id with other contents.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, message)
+    }
+
+    /// A ledger that is not migrated or cannot be reached.
+    pub fn ledger(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Ledger, message)
+    }
+
+    /// A database that refused or failed.
+    pub fn database(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Database, message)
+    }
+
+    /// A failed operation of the operating system on the thing named in `message`.
+    pub fn io(message: impl fmt::Display, source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, format!("{message}: {source}")).caused_by(source)
+    }
+
+    /// Adds the next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the cause. The message must already say what a user needs of it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Puts `place` (a file and line, a call's position) before the message.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// What sort of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The next step, if there is one to name.
+    #[must_use]
+    pub fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The process's exit code for this error, as `asmm help` documents it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            ErrorKind::Usage => 2,
+            ErrorKind::Ledger => 7,
+            ErrorKind::Input
+            | ErrorKind::NotFound
+            | ErrorKind::Conflict
+            | ErrorKind::Database
+            | ErrorKind::Io => 1,
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, " (hint: {hint})")?;
+        }
+        Ok(())
+    }
+}
