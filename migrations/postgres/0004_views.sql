@@ -1,0 +1,106 @@
+-- Views for people and BI tools: dollars, status codes and text ids, of the same shape in both databases.
+
+create view v_run as
+select
+  r.run_id::text as run_id,
+  r.pipeline,
+  s.code as status,
+  r.labels::text as labels,
+  r.started_at,
+  r.completed_at,
+  r.costed_at,
+  r.parent_run_id::text as parent_run_id,
+  r.replay_of::text as replay_of,
+  r.llm_calls,
+  r.unpriced_calls,
+  r.llm_tokens_input,
+  r.llm_tokens_output,
+  r.embedding_tokens,
+  r.input_tokens,
+  r.cache_read_tokens,
+  r.cache_write_tokens,
+  r.cache_write_long_tokens,
+  r.output_tokens,
+  r.reasoning_tokens,
+  r.web_searches,
+  r.estimated_cost_usd
+from pipeline_run r
+join status_lookup s on s.status_id = r.status_id;
+
+comment on view v_run is 'Runs with their totals in dollars.';
+
+create view v_call as
+select
+  c.run_id::text as run_id,
+  c.call_id::text as call_id,
+  c.step_id::text as step_id,
+  r.pipeline,
+  c.agent,
+  c.provider,
+  c.model,
+  c.operation,
+  c.service_tier,
+  c.called_at,
+  c.input_tokens,
+  c.cache_read_tokens,
+  c.cache_write_tokens,
+  c.cache_write_long_tokens,
+  c.output_tokens,
+  c.reasoning_tokens,
+  c.embedding_tokens,
+  c.web_searches,
+  c.latency_ms,
+  c.outcome,
+  c.response_id,
+  c.pricing_state,
+  c.price_id,
+  (c.cost_pico * 0.000000000001)::numeric(24, 12) as estimated_cost_usd
+from llm_call c
+join pipeline_run r on r.run_id = c.run_id;
+
+comment on view v_call is 'The journal in dollars; an unpriced call''s cost is null.';
+
+create view v_spend as
+select
+  to_timestamp(bucket * 900::bigint) as bucket_at,
+  pipeline,
+  agent,
+  provider,
+  model,
+  llm_calls,
+  unpriced_calls,
+  input_tokens + cache_read_tokens + cache_write_tokens + cache_write_long_tokens as llm_tokens_input,
+  output_tokens + reasoning_tokens as llm_tokens_output,
+  embedding_tokens,
+  input_tokens,
+  cache_read_tokens,
+  cache_write_tokens,
+  cache_write_long_tokens,
+  output_tokens,
+  reasoning_tokens,
+  web_searches,
+  (cost_pico * 0.000000000001)::numeric(24, 12) as estimated_cost_usd
+from spend_rollup;
+
+comment on view v_spend is 'Spend by 15 minutes (UTC), pipeline, agent, provider and model, in dollars.';
+
+create view v_model_alias as
+select distinct on (model, provider)
+  provider,
+  model,
+  target_provider,
+  target_model,
+  origin
+from model_alias
+where target_model is not null
+  and not exists (
+    select 1
+    from model_alias newer
+    where newer.origin = 'user'
+      and model_alias.origin = 'user'
+      and newer.provider = model_alias.provider
+      and newer.model = model_alias.model
+      and newer.alias_id > model_alias.alias_id)
+order by model, provider, origin = 'user' desc, alias_id desc;
+
+comment on view v_model_alias is 'What each reported name means now; a user''s row with an empty provider is for any.';
