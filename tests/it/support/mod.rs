@@ -4,5 +4,6 @@
 mod database;
 mod sandbox;
 
-pub use database::{TestDb, block_on, fresh_schema, on_both_databases, postgres_url, psql, psql_program};
+pub(crate) use database::on_both_databases;
+pub use database::{TestDb, block_on, fresh_schema, postgres_url, psql, psql_program};
 pub use sandbox::{NOW, Output, Sandbox, asmm};
