@@ -1,0 +1,5 @@
+//! The one integration binary: asmm as its users meet it. `tests/run` starts the server it needs.
+
+mod support;
+
+mod ground;

@@ -1,0 +1,9 @@
+//! What the tests share: the program in a sandbox, a place in each database, `psql`.
+#![allow(dead_code, unused_imports, reason = "a helper may be there before the first test that needs it")]
+
+mod database;
+mod sandbox;
+
+pub(crate) use database::on_both_databases;
+pub use database::{TestDb, block_on, fresh_schema, postgres_url, psql, psql_program};
+pub use sandbox::{NOW, Output, Sandbox, asmm};
