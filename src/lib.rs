@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod domain;
 pub mod error;
+pub mod pricing;
+pub mod store;
 
 pub use error::{Error, ErrorKind, Result};

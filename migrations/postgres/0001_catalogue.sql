@@ -111,11 +111,10 @@ create table model_alias (
   model           text collate "C" not null check (char_length(model) between 1 and 200),
   target_provider text collate "C" check (char_length(target_provider) between 1 and 200),
   target_model    text collate "C" check (char_length(target_model) between 1 and 200),
-  catalogue       text collate "C" not null,
+  revision        bigint not null references price_catalogue,
   recorded_at     timestamptz not null default clock_timestamp(),
   recorded_by     text not null,
-  check ((target_provider is null) = (target_model is null)),
-  check (origin = 'user' or target_model is not null)
+  check ((target_provider is null) = (target_model is null))
 );
 
 comment on table model_alias is
@@ -123,8 +122,8 @@ comment on table model_alias is
 comment on column model_alias.origin is 'Who says so: the resolution against the catalogue, or the user.';
 comment on column model_alias.provider is 'The provider as reported; empty when none was (in a user''s row: any).';
 comment on column model_alias.model is 'The model as reported.';
-comment on column model_alias.target_model is 'The model of the price entry; null takes the user''s alias back.';
-comment on column model_alias.catalogue is 'The version of the catalogue that the name was resolved against.';
+comment on column model_alias.target_model is 'The model of the price entry. Null: the catalogue has none, or the user takes the alias back.';
+comment on column model_alias.revision is 'The newest act of price_catalogue when the name was resolved.';
 
 create index model_alias_name on model_alias (model, provider, alias_id);
 

@@ -85,22 +85,38 @@ from spend_rollup;
 comment on view v_spend is 'Spend by 15 minutes (UTC), pipeline, agent, provider and model, in dollars.';
 
 create view v_model_alias as
-select distinct on (model, provider)
-  provider,
-  model,
-  target_provider,
-  target_model,
-  origin
-from model_alias
-where target_model is not null
-  and not exists (
-    select 1
-    from model_alias newer
-    where newer.origin = 'user'
-      and model_alias.origin = 'user'
-      and newer.provider = model_alias.provider
-      and newer.model = model_alias.model
-      and newer.alias_id > model_alias.alias_id)
-order by model, provider, origin = 'user' desc, alias_id desc;
+select a.provider, a.model, a.target_provider, a.target_model, a.origin, a.revision
+from model_alias a
+where a.alias_id = (
+    select max(newest.alias_id)
+    from model_alias newest
+    where newest.model = a.model and newest.provider = a.provider and newest.origin = a.origin)
+  and (a.origin = 'catalogue' or a.target_model is not null);
 
-comment on view v_model_alias is 'What each reported name means now; a user''s row with an empty provider is for any.';
+comment on view v_model_alias is 'What each reported name means now: a user''s row before the catalogue''s; a user''s with an empty provider is for any.';
+
+create view journal_spend as
+select
+  c.run_id,
+  c.called_at,
+  floor(extract(epoch from c.called_at) / 900)::integer as bucket,
+  r.pipeline,
+  s.code as status,
+  c.agent,
+  c.provider,
+  c.model,
+  case when c.pricing_state = 'unpriced' then 1 else 0 end as unpriced_calls,
+  coalesce(c.input_tokens, 0) as input_tokens,
+  coalesce(c.cache_read_tokens, 0) as cache_read_tokens,
+  coalesce(c.cache_write_tokens, 0) as cache_write_tokens,
+  coalesce(c.cache_write_long_tokens, 0) as cache_write_long_tokens,
+  coalesce(c.output_tokens, 0) as output_tokens,
+  coalesce(c.reasoning_tokens, 0) as reasoning_tokens,
+  coalesce(c.embedding_tokens, 0) as embedding_tokens,
+  coalesce(c.web_searches, 0) as web_searches,
+  coalesce(c.cost_pico, 0) as cost_pico
+from llm_call c
+join pipeline_run r on r.run_id = c.run_id
+join status_lookup s on s.status_id = r.status_id;
+
+comment on view journal_spend is 'The journal in the shape of the rollup, a row a call: for what the rollup does not tell apart.';

@@ -69,15 +69,10 @@ language sql stable as $$
   from (values (1)) one
   left join lateral (
     select a.target_provider, a.target_model
-    from model_alias a
+    from v_model_alias a
     where a.model = price_of_call.model
       and (a.provider = price_of_call.provider or (a.provider = '' and a.origin = 'user'))
-      and a.target_model is not null
-      and (a.origin = 'catalogue' or a.alias_id = (
-        select max(newest.alias_id)
-        from model_alias newest
-        where newest.model = a.model and newest.provider = a.provider and newest.origin = 'user'))
-    order by a.origin = 'user' desc, a.provider = price_of_call.provider desc, a.alias_id desc
+    order by a.origin = 'user' desc, a.provider = price_of_call.provider desc
     limit 1) n on true
   left join lateral (
     select m.*

@@ -32,7 +32,8 @@ begin
   if exists (select 1 from pg_roles where rolname = 'asmm_reader') then
     execute format('grant usage on schema %s to asmm_reader', ledger);
     grant select on status_lookup, price_catalogue, model_price, model_alias, pipeline_run, pipeline_step_run, llm_call,
-      spend_rollup, price_event, guard_event, prompt, prompt_label, v_run, v_call, v_spend, v_model_alias, _sqlx_migrations
+      spend_rollup, price_event, guard_event, prompt, prompt_label, v_run, v_call, v_spend, v_model_alias,
+      journal_spend, _sqlx_migrations
       to asmm_reader;
   end if;
 

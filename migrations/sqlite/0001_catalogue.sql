@@ -100,7 +100,7 @@ when exists (select 1 from model_price where price_id = new.price_id
 end;
 
 -- Which price entry a reported name means. Of one name, the newest row of the user counts if it has a
--- target, else the newest of the catalogue.
+-- target, else the newest of the catalogue; one without a target says that the catalogue has no price.
 create table model_alias (
   alias_id        integer primary key,
   origin          text not null check (origin in ('catalogue', 'user')),
@@ -108,11 +108,10 @@ create table model_alias (
   model           text not null check (length(model) between 1 and 200),
   target_provider text check (length(target_provider) between 1 and 200),
   target_model    text check (length(target_model) between 1 and 200),
-  catalogue       text not null,
+  revision        integer not null references price_catalogue,
   recorded_at     integer not null,
   recorded_by     text not null,
-  check ((target_provider is null) = (target_model is null)),
-  check (origin = 'user' or target_model is not null)
+  check ((target_provider is null) = (target_model is null))
 ) strict;
 
 create index model_alias_name on model_alias (model, provider, alias_id);

@@ -104,6 +104,18 @@ impl Outcome {
     }
 }
 
+impl TryFrom<String> for Outcome {
+    type Error = Error;
+
+    fn try_from(code: String) -> Result<Self> {
+        match code.as_str() {
+            "ok" => Ok(Outcome::Ok),
+            "error" => Ok(Outcome::Error),
+            _ => Err(Error::input(format!("outcome `{code}` is unknown")).hint("it is ok or error")),
+        }
+    }
+}
+
 /// One request to a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

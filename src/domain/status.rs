@@ -63,3 +63,11 @@ impl FromStr for Status {
         })
     }
 }
+
+impl TryFrom<String> for Status {
+    type Error = Error;
+
+    fn try_from(code: String) -> Result<Self> {
+        code.parse()
+    }
+}

@@ -97,14 +97,14 @@ impl Window {
         while at < self.until {
             let next = at.plus_micros(STEP_MICROS).min(self.until);
             let next_offset = offset_seconds(next, self.zone);
-            if next_offset != offset {
+            if next_offset == offset {
+                at = next;
+            } else {
                 let change = first_change(at, next, offset, self.zone);
                 segments.push(DaySegment { since: start, until: change, offset_seconds: offset });
                 start = change;
                 at = change;
                 offset = offset_seconds(change, self.zone);
-            } else {
-                at = next;
             }
         }
         if start < self.until {

@@ -1,0 +1,105 @@
+//! The ledger in a database: the only room that names sqlx.
+//!
+//! [`Store`] is one of two databases with one meaning. Reports are one SQL text each, in `queries/`, run on
+//! both; the write paths differ: Postgres has functions (`migrations/postgres/0005_writing.sql`), SQLite
+//! has the same operations as transactions in [`sqlite`].
+
+mod call;
+mod codec;
+mod failure;
+mod migrate;
+mod names;
+mod open;
+mod postgres;
+mod prices;
+mod record;
+mod run;
+mod sqlite;
+
+pub use call::RecordedCall;
+pub use migrate::{MigrationName, SchemaState};
+pub use open::Location;
+pub use prices::{Alias, MissingPrice, PriceScope, Pushed, Repriced};
+pub use record::MAX_BATCH;
+pub use run::{Recorded, Run, Step, Totals};
+
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use sqlx::{PgPool, SqlitePool};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+/// A ledger.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// In one schema of a Postgres database.
+    Postgres(PostgresStore),
+    /// In one SQLite file.
+    Sqlite(SqliteStore),
+}
+
+/// A ledger in Postgres.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    schema: String,
+    shown: String,
+    clock: Clock,
+    names: Names,
+}
+
+/// A ledger in SQLite.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+    path: PathBuf,
+    shown: String,
+    clock: Clock,
+    names: Names,
+}
+
+/// The reported names this process has made sure of, so that it asks the database once for each.
+type Names = Arc<Mutex<HashSet<(String, String)>>>;
+
+/// Expands one body for each driver.
+macro_rules! on_pool {
+    ($store:expr, |$pool:ident| $body:expr) => {
+        match $store {
+            $crate::store::Store::Postgres(store) => {
+                let $pool = &store.pool;
+                $body
+            }
+            $crate::store::Store::Sqlite(store) => {
+                let $pool = &store.pool;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on_pool;
+
+impl Store {
+    /// The ledger's name for people, without a password.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        match self {
+            Store::Postgres(s) => &s.shown,
+            Store::Sqlite(s) => &s.shown,
+        }
+    }
+
+    /// The time, by the clock the ledger was opened with.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Store::Postgres(s) => s.clock.now(),
+            Store::Sqlite(s) => s.clock.now(),
+        }
+    }
+
+    /// Closes the connections; dropping does it too, later.
+    pub async fn close(&self) {
+        on_pool!(self, |pool| pool.close().await);
+    }
+}

@@ -1,0 +1,253 @@
+//! What reported model names mean, and pricing the calls that had to wait for an answer.
+//!
+//! Names are resolved in Rust only (`src/pricing`), once, and the answer is kept in `model_alias`, where
+//! SQL finds it. A name without an answer is kept too, with the revision of the catalogue that lacked it,
+//! so that it is asked again only when prices were added.
+
+use super::prices::who;
+use super::{PriceScope, Repriced, Store, on_pool};
+use crate::domain::RunId;
+use crate::error::Result;
+use crate::pricing::{EntryKey, UserNames, resolve};
+use std::collections::BTreeSet;
+
+/// Postgres' SQLSTATE of a missing privilege.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+type Name = (String, String);
+
+impl Store {
+    /// Makes sure that each (provider, model) has an answer in `model_alias`, before calls with it are
+    /// recorded. A role that may not write there leaves it to the next command of one that may: the calls
+    /// are then unpriced until it runs.
+    pub(super) async fn resolve_names<'a>(&self, names: impl Iterator<Item = (&'a str, &'a str)>) -> Result<()> {
+        let mut wanted: BTreeSet<(&str, &str)> = names.collect();
+        {
+            let known = self.known_names();
+            wanted.retain(|(provider, model)| !known.contains(&((*provider).to_owned(), (*model).to_owned())));
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        match self.resolve_unknown(&wanted).await {
+            Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {}
+            outcome => outcome?,
+        }
+        self.known_names().extend(wanted.into_iter().map(|(p, m)| (p.to_owned(), m.to_owned())));
+        Ok(())
+    }
+
+    async fn resolve_unknown(&self, wanted: &BTreeSet<(&str, &str)>) -> Result<(), sqlx::Error> {
+        let mut user: Option<UserNames> = None;
+        for (provider, model) in wanted {
+            let answered: Option<i64> = on_pool!(self, |pool| {
+                sqlx::query_scalar(
+                    "select max(alias_id) from model_alias where model = $2 and provider = $1 and origin = 'catalogue'",
+                )
+                .bind(provider)
+                .bind(model)
+                .fetch_one(pool)
+                .await?
+            });
+            if answered.is_some() {
+                continue;
+            }
+            let user = match &user {
+                Some(user) => user,
+                None => user.insert(self.user_names().await?),
+            };
+            let target = resolve(provider, model, user);
+            self.write_alias("catalogue", provider, model, target.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    /// The (provider, model) keys of the user's own and imported prices: names of their own right.
+    async fn user_names(&self) -> Result<UserNames, sqlx::Error> {
+        let keys: Vec<Name> = on_pool!(self, |pool| {
+            sqlx::query_as(
+                "select distinct provider, model from model_price where origin <> 'vendored' order by provider, model",
+            )
+            .fetch_all(pool)
+            .await?
+        });
+        Ok(UserNames::from_keys(keys.into_iter().map(|(provider, model)| EntryKey { provider, model })))
+    }
+
+    async fn write_alias(
+        &self,
+        origin: &'static str,
+        provider: &str,
+        model: &str,
+        target: Option<&EntryKey>,
+    ) -> Result<(), sqlx::Error> {
+        match self {
+            Store::Postgres(s) => {
+                sqlx::query(
+                    "insert into model_alias
+                       (origin, provider, model, target_provider, target_model, revision, recorded_by)
+                     select $1, $2, $3, $4, $5, max(revision), $6
+                     from price_catalogue",
+                )
+                .bind(origin)
+                .bind(provider)
+                .bind(model)
+                .bind(target.map(|t| &t.provider))
+                .bind(target.map(|t| &t.model))
+                .bind(who())
+                .execute(&s.pool)
+                .await?;
+            }
+            Store::Sqlite(s) => {
+                sqlx::query(
+                    "insert into model_alias
+                       (origin, provider, model, target_provider, target_model, revision, recorded_by, recorded_at)
+                     select $1, $2, $3, $4, $5, max(revision), $6, $7
+                     from price_catalogue",
+                )
+                .bind(origin)
+                .bind(provider)
+                .bind(model)
+                .bind(target.map(|t| &t.provider))
+                .bind(target.map(|t| &t.model))
+                .bind(who())
+                .bind(s.clock.now())
+                .execute(&s.pool)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The user's word on what a reported name means; `None` takes it back. An empty provider is any.
+    /// Prices what was waiting for it.
+    ///
+    /// # Errors
+    /// `NotFound` when there are no prices for the target.
+    pub async fn set_alias(&self, provider: &str, model: &str, target: Option<&EntryKey>) -> Result<Repriced> {
+        crate::domain::optional_name("provider", provider)?;
+        crate::domain::required_name("model", model)?;
+        if let Some(target) = target
+            && self.prices(Some(&target.provider), Some(&target.model), None).await?.is_empty()
+        {
+            return Err(crate::error::Error::not_found(format!(
+                "there are no prices for `{}/{}`",
+                target.provider, target.model
+            ))
+            .hint("`asmm prices list` shows what there is; `asmm prices push` adds your own"));
+        }
+        self.write_alias("user", provider, model, target).await?;
+        self.price_waiting().await
+    }
+
+    /// Resolves names that SQL has recorded and nobody has looked at yet, and prices their calls.
+    /// Cheap when there are none. A role that may not write leaves them.
+    pub async fn settle_new_names(&self) -> Result<Repriced> {
+        let names: Vec<Name> = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/name_unresolved.sql")).fetch_all(pool).await?
+        });
+        if names.is_empty() {
+            return Ok(Repriced::default());
+        }
+        match self.answer_again(&names).await {
+            Ok(0) => Ok(Repriced::default()),
+            Ok(_) => self.price_waiting().await,
+            Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
+                Ok(Repriced::default())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Resolves every name again, after prices were added, and prices what was waiting. Calls that have a
+    /// price keep it.
+    pub async fn settle_all(&self) -> Result<Repriced> {
+        let names: Vec<Name> = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/name_reported.sql")).fetch_all(pool).await?
+        });
+        self.answer_again(&names).await?;
+        self.known_names().clear();
+        self.price_waiting().await
+    }
+
+    /// Resolves the names and writes the answers that are new; says how many of those have a target.
+    async fn answer_again(&self, names: &[Name]) -> Result<usize, sqlx::Error> {
+        let user = self.user_names().await?;
+        let mut found = 0;
+        for (provider, model) in names {
+            let before: Option<(Option<String>, Option<String>, bool)> = on_pool!(self, |pool| {
+                sqlx::query_as(
+                    "select target_provider, target_model, revision = (select max(revision) from price_catalogue)
+                     from v_model_alias
+                     where model = $2 and provider = $1 and origin = 'catalogue'",
+                )
+                .bind(provider)
+                .bind(model)
+                .fetch_optional(pool)
+                .await?
+            });
+            let target = resolve(provider, model, &user);
+            let same = before.as_ref().is_some_and(|(target_provider, target_model, is_newest)| {
+                let stored = target_provider.as_deref().zip(target_model.as_deref());
+                stored == target.as_ref().map(|t| (t.provider.as_str(), t.model.as_str()))
+                    && (target.is_some() || *is_newest)
+            });
+            if !same {
+                self.write_alias("catalogue", provider, model, target.as_ref()).await?;
+                found += usize::from(target.is_some());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Prices the unpriced calls of every run that has some.
+    async fn price_waiting(&self) -> Result<Repriced> {
+        let runs: Vec<RunId> = on_pool!(self, |pool| {
+            sqlx::query_scalar("select distinct run_id from llm_call where pricing_state = 'unpriced' order by run_id")
+                .fetch_all(pool)
+                .await?
+        });
+        let mut sum = Repriced::default();
+        for run in runs {
+            sum += self.price_run(run, &PriceScope::unpriced(), "price became known", false).await?;
+        }
+        Ok(sum)
+    }
+
+    /// Prices the calls that `scope` names by the catalogue of today, each run in a transaction of its own,
+    /// and notes each change in `price_event`. With `dry_run` nothing is kept.
+    pub async fn reprice(&self, scope: &PriceScope, reason: &str, dry_run: bool) -> Result<Vec<(RunId, Repriced)>> {
+        let runs: Vec<RunId> = on_pool!(self, |pool| {
+            sqlx::query_scalar(include_str!("../../queries/run_called.sql"))
+                .bind(scope.since)
+                .bind(scope.until)
+                .bind(&scope.provider)
+                .bind(&scope.model)
+                .fetch_all(pool)
+                .await?
+        });
+        let mut changed = Vec::new();
+        for run in runs {
+            let repriced = self.price_run(run, scope, reason, dry_run).await?;
+            if repriced.calls > 0 {
+                changed.push((run, repriced));
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn price_run(&self, run_id: RunId, scope: &PriceScope, reason: &str, dry_run: bool) -> Result<Repriced> {
+        match self {
+            Store::Postgres(s) => s.price_run(run_id, scope, reason, dry_run).await,
+            Store::Sqlite(s) => s.price_run(run_id, scope, reason, dry_run).await,
+        }
+    }
+
+    fn known_names(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<Name>> {
+        let names = match self {
+            Store::Postgres(s) => &s.names,
+            Store::Sqlite(s) => &s.names,
+        };
+        names.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

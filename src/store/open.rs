@@ -1,0 +1,184 @@
+//! From a database URL to a ledger that can be used.
+
+use super::migrate::{self, SchemaState};
+use super::{PostgresStore, SqliteStore, Store};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How long to wait for a lock or a connection before giving up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Which ledger is meant.
+#[derive(Clone)]
+pub struct Location {
+    /// `postgres://…` or `sqlite:PATH`.
+    pub url: String,
+    /// The Postgres schema.
+    pub schema: String,
+}
+
+impl std::fmt::Debug for Location {
+    /// Never the URL: it may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Location").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens a ledger for use. A SQLite file is created and migrated if need be; a Postgres ledger must have
+    /// been migrated by `asmm migrate`.
+    ///
+    /// # Errors
+    /// Of kind `Ledger` when the database cannot be reached, is no ledger, or has another schema version.
+    pub async fn open(location: &Location, clock: Clock) -> Result<Store> {
+        let store = Self::connect(location, clock).await?;
+        match store.schema_state().await? {
+            SchemaState::Current => {}
+            SchemaState::Empty | SchemaState::Pending(_) if matches!(store, Store::Sqlite(_)) => {
+                store.migrate().await?;
+            }
+            state => return Err(state.into_error(&store)),
+        }
+        if matches!(store, Store::Sqlite(_)) {
+            store.load_vendored_catalogue().await?;
+        }
+        Ok(store)
+    }
+
+    /// Connects without looking at the schema: for `asmm migrate`.
+    pub async fn connect(location: &Location, clock: Clock) -> Result<Store> {
+        if location.url.starts_with("postgres://") || location.url.starts_with("postgresql://") {
+            connect_postgres(location, clock).await
+        } else if let Some(path) = location.url.strip_prefix("sqlite:") {
+            connect_sqlite(path, clock).await
+        } else {
+            let scheme: String = location.url.split(':').next().unwrap_or_default().chars().take(20).collect();
+            Err(Error::usage(format!("the database URL starts with `{scheme}`"))
+                .hint("write postgres://user@host/database or sqlite:PATH"))
+        }
+    }
+}
+
+async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
+    check_schema_name(&location.schema)?;
+    // The parser's own error could repeat a part of the URL, and so a password.
+    let options = PgConnectOptions::from_str(&location.url).map_err(|_| {
+        Error::usage("the database URL cannot be read")
+            .hint("write postgres://user:password@host:5432/database; percent-encode special characters")
+    })?;
+    let shown = format!(
+        "postgres://{}:{}/{} (schema {})",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or(options.get_username()),
+        location.schema
+    );
+    let options = options
+        .application_name("asmm")
+        .options([("search_path", format!("{},pg_temp", location.schema).as_str())])
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .min_connections(0)
+        .max_connections(4)
+        .acquire_timeout(PATIENCE)
+        .connect_with(options)
+        .await
+        .map_err(|e| name_ledger(e.into(), &shown))?;
+    Ok(Store::Postgres(PostgresStore { pool, schema: location.schema.clone(), shown, clock, names: super::Names::default() }))
+}
+
+/// Schema names are kept to what needs no quoting, so that they read the same everywhere.
+fn check_schema_name(schema: &str) -> Result<()> {
+    let mut bytes = schema.bytes();
+    let first_ok = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+    let rest_ok = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if first_ok && rest_ok && schema.len() <= 63 && !schema.starts_with("pg_") {
+        return Ok(());
+    }
+    let shown: String = schema.chars().take(80).collect();
+    Err(Error::usage(format!("`{shown}` is no name for a schema"))
+        .hint("use lower-case letters, digits and _, at most 63, not starting with a digit or pg_"))
+}
+
+async fn connect_sqlite(path_and_query: &str, clock: Clock) -> Result<Store> {
+    let path = path_and_query.split('?').next().unwrap_or_default();
+    let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+    if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
+        return Err(Error::usage("the database URL names no file").hint("write sqlite:PATH"));
+    }
+    let shown = path.display().to_string();
+    let read_only = path_and_query.contains("?mode=ro") || path_and_query.contains("&mode=ro");
+    if let Some(folder) = path.parent()
+        && !read_only
+        && !folder.as_os_str().is_empty()
+    {
+        std::fs::create_dir_all(folder).map_err(|e| {
+            Error::io(format!("the folder `{}` cannot be made", folder.display()), e)
+                .hint("name another file with --database sqlite:PATH")
+        })?;
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(!read_only)
+        .read_only(read_only)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging();
+    if !read_only {
+        switch_to_wal(&path, &options).await.map_err(|e| name_ledger(e, &shown))?;
+    }
+    let pool = SqlitePoolOptions::new()
+        .min_connections(0)
+        .max_connections(2)
+        .acquire_timeout(PATIENCE)
+        .connect_with(options)
+        .await
+        .map_err(|e| name_ledger(e.into(), &shown))?;
+    Ok(Store::Sqlite(SqliteStore { pool, path, shown, clock, names: super::Names::default() }))
+}
+
+/// A new file is switched to write-ahead logging under a file lock: SQLite does not queue that switch, so
+/// that several first users would meet "database is locked".
+async fn switch_to_wal(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
+    if path.exists() && path.metadata().is_ok_and(|m| m.len() > 0) {
+        return Ok(());
+    }
+    let _lock = lock_file(path)?;
+    let connection = options.clone().journal_mode(SqliteJournalMode::Wal).connect().await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// An exclusive lock beside the ledger's file, held until dropped.
+pub(super) fn lock_file(path: &Path) -> Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let path = PathBuf::from(name);
+    let failed = |e| {
+        Error::io(format!("the lock file `{}` cannot be used", path.display()), e)
+            .hint("check the permissions of the folder")
+    };
+    let file = File::create(&path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+/// Says which ledger an error is about.
+fn name_ledger(error: Error, shown: &str) -> Error {
+    error.at(format_args!("`{shown}`"))
+}
+
+impl Store {
+    /// What the schema's state is, against what this program knows.
+    pub async fn schema_state(&self) -> Result<SchemaState> {
+        migrate::schema_state(self).await.map_err(|e| name_ledger(e, self.shown()))
+    }
+}

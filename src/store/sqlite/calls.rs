@@ -1,0 +1,335 @@
+//! Recording a batch of calls in SQLite.
+
+use super::price::PriceBook;
+use super::super::call::{CallRow, RecordedCall};
+use super::super::record::{unknown_run, unknown_step};
+use super::super::{Recorded, SqliteStore, Totals};
+use crate::domain::{Call, CallId, RunId, Status, StepId, Timestamp, Usd};
+use crate::error::{Error, Result};
+use crate::pricing::PricingState;
+use serde_json::{Value, json};
+use sqlx::SqliteConnection;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The rollup's key: bucket, pipeline, agent, provider, model.
+pub(super) type RollupKey = (i64, String, String, String, String);
+
+/// A call that is to be inserted, with its price.
+struct PricedCall {
+    call: Call,
+    state: PricingState,
+    cost: Option<Usd>,
+    price_id: Option<i64>,
+}
+
+/// What a batch needs to know of a run.
+struct RunFacts {
+    pipeline: String,
+    is_finished: bool,
+}
+
+impl SqliteStore {
+    pub(in crate::store) async fn record_calls(&self, calls: &[Call]) -> Result<Recorded> {
+        let mut tx = self.begin().await?;
+        let runs = open_runs(&mut tx, calls).await?;
+        let calls = with_step_agents(&mut tx, calls).await?;
+        let (fresh, mut recorded) = sort_out_known(&mut tx, calls).await?;
+        if fresh.is_empty() {
+            return Ok(recorded);
+        }
+
+        let mut book = PriceBook::default();
+        let mut priced = Vec::with_capacity(fresh.len());
+        for call in fresh {
+            let price = book.price(&mut tx, &call).await?;
+            priced.push(PricedCall { state: price.state, cost: price.cost, price_id: price.price_id, call });
+        }
+        recorded.recorded = priced.len().try_into().unwrap_or(u64::MAX);
+        recorded.unpriced = priced.iter().filter(|p| p.cost.is_none()).count().try_into().unwrap_or(u64::MAX);
+
+        insert_calls(&mut tx, &priced).await?;
+        count_calls(&mut tx, &runs, &priced, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(recorded)
+    }
+}
+
+/// The batch's runs, which must be there; a call that names its pipeline starts its run.
+async fn open_runs(db: &mut SqliteConnection, calls: &[Call]) -> Result<HashMap<RunId, RunFacts>> {
+    let mut starts: BTreeMap<RunId, (&str, Timestamp)> = BTreeMap::new();
+    for call in calls {
+        if let Some(pipeline) = &call.pipeline {
+            let start = starts.entry(call.run_id).or_insert((pipeline, call.called_at));
+            start.0 = start.0.min(pipeline);
+            start.1 = start.1.min(call.called_at);
+        }
+    }
+    if !starts.is_empty() {
+        let rows: Vec<_> =
+            starts.iter().map(|(id, (pipeline, at))| json!([hex(id.0), pipeline, at.micros()])).collect();
+        sqlx::query(
+            "insert into pipeline_run (run_id, pipeline, status_id, started_at)
+             select unhex(j.value ->> 0), j.value ->> 1, s.status_id, j.value ->> 2
+             from json_each($1) j
+             join status_lookup s on s.code = $2
+             where not exists (select 1 from pipeline_run r where r.run_id = unhex(j.value ->> 0))",
+        )
+        .bind(Value::from(rows).to_string())
+        .bind(Status::Running.code())
+        .execute(&mut *db)
+        .await?;
+    }
+
+    let ids: BTreeSet<RunId> = calls.iter().map(|c| c.run_id).collect();
+    let rows: Vec<(RunId, String, bool)> = sqlx::query_as(
+        "select r.run_id, r.pipeline, r.completed_at is not null
+         from json_each($1) j
+         join pipeline_run r on r.run_id = unhex(j.value)",
+    )
+    .bind(json!(ids.iter().map(|id| hex(id.0)).collect::<Vec<_>>()).to_string())
+    .fetch_all(db)
+    .await?;
+    let runs: HashMap<RunId, RunFacts> = rows
+        .into_iter()
+        .map(|(id, pipeline, is_finished)| (id, RunFacts { pipeline, is_finished }))
+        .collect();
+    for call in calls {
+        let run = runs.get(&call.run_id).ok_or_else(|| unknown_run(call.run_id))?;
+        if call.pipeline.as_ref().is_some_and(|p| *p != run.pipeline) {
+            return Err(Error::conflict(format!(
+                "run `{}` belongs to another pipeline than a call of it says",
+                call.run_id
+            ))
+            .hint("leave `pipeline` out, or use a new run id"));
+        }
+    }
+    Ok(runs)
+}
+
+/// The calls as the journal will hold them: the agent is the caller's, else the step's.
+async fn with_step_agents(db: &mut SqliteConnection, calls: &[Call]) -> Result<Vec<Call>> {
+    let keys: BTreeSet<(RunId, StepId)> =
+        calls.iter().filter_map(|c| c.step_id.map(|step| (c.run_id, step))).collect();
+    let mut agents: HashMap<(RunId, StepId), String> = HashMap::new();
+    if !keys.is_empty() {
+        let rows: Vec<(RunId, StepId, String)> = sqlx::query_as(
+            "select t.run_id, t.step_id, t.agent
+             from json_each($1) j
+             join pipeline_step_run t on t.run_id = unhex(j.value ->> 0) and t.step_id = unhex(j.value ->> 1)",
+        )
+        .bind(json!(keys.iter().map(|(r, s)| [hex(r.0), hex(s.0)]).collect::<Vec<_>>()).to_string())
+        .fetch_all(db)
+        .await?;
+        agents = rows.into_iter().map(|(run, step, agent)| ((run, step), agent)).collect();
+    }
+    calls
+        .iter()
+        .map(|call| {
+            let mut call = Call { pipeline: None, ..call.clone() };
+            if let Some(step) = call.step_id {
+                let agent =
+                    agents.get(&(call.run_id, step)).ok_or_else(|| unknown_step(call.run_id, step))?;
+                if call.agent.is_empty() {
+                    call.agent.clone_from(agent);
+                }
+            }
+            Ok(call)
+        })
+        .collect()
+}
+
+/// Splits off the calls that are known, or twice in the batch: the same contents are a duplicate, others a
+/// conflict.
+async fn sort_out_known(db: &mut SqliteConnection, calls: Vec<Call>) -> Result<(Vec<Call>, Recorded)> {
+    let keys: Vec<_> = calls.iter().map(|c| [hex(c.run_id.0), hex(c.call_id.0)]).collect();
+    let rows: Vec<CallRow> = sqlx::query_as(
+        "select c.*
+         from json_each($1) j
+         join llm_call c on c.run_id = unhex(j.value ->> 0) and c.call_id = unhex(j.value ->> 1)",
+    )
+    .bind(json!(keys).to_string())
+    .fetch_all(db)
+    .await?;
+    let mut known: HashMap<(RunId, CallId), Call> = HashMap::new();
+    for row in rows {
+        let stored = RecordedCall::try_from(row)?.call;
+        known.insert((stored.run_id, stored.call_id), stored);
+    }
+
+    let mut recorded = Recorded::default();
+    let mut fresh: Vec<Call> = Vec::with_capacity(calls.len());
+    let mut places: HashMap<(RunId, CallId), usize> = HashMap::with_capacity(calls.len());
+    for call in calls {
+        let key = (call.run_id, call.call_id);
+        let first = known.get(&key).or_else(|| places.get(&key).and_then(|&place| fresh.get(place)));
+        match first {
+            Some(first) if *first == call => recorded.duplicate += 1,
+            Some(_) => recorded.conflict.push(key),
+            None => {
+                places.insert(key, fresh.len());
+                fresh.push(call);
+            }
+        }
+    }
+    Ok((fresh, recorded))
+}
+
+async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall]) -> Result<()> {
+    let rows: Vec<Value> = calls.iter().map(journal_row).collect::<Result<_>>()?;
+    sqlx::query(
+        "insert into llm_call (
+           run_id, call_id, step_id, called_at, input_tokens, cache_read_tokens, cache_write_tokens,
+           cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, latency_ms,
+           cost_pico, price_id, agent, provider, model, operation, service_tier, pricing_state, outcome, response_id)
+         select
+           unhex(j.value ->> 0), unhex(j.value ->> 1), unhex(j.value ->> 2), j.value ->> 3, j.value ->> 4,
+           j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11,
+           j.value ->> 12, j.value ->> 13, j.value ->> 14, j.value ->> 15, j.value ->> 16, j.value ->> 17,
+           j.value ->> 18, j.value ->> 19, j.value ->> 20, j.value ->> 21, j.value ->> 22
+         from json_each($1) j",
+    )
+    .bind(Value::from(rows).to_string())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A call as the array that `insert_calls` reads.
+fn journal_row(priced: &PricedCall) -> Result<Value> {
+    let call = &priced.call;
+    let usage = call.usage.as_ref();
+    let cost = priced.cost.map(Usd::to_column).transpose()?;
+    Ok(json!([
+        hex(call.run_id.0),
+        hex(call.call_id.0),
+        call.step_id.map(|s| hex(s.0)),
+        call.called_at.micros(),
+        usage.map(|u| u.input),
+        usage.map(|u| u.cache_read),
+        usage.map(|u| u.cache_write),
+        usage.map(|u| u.cache_write_long),
+        usage.map(|u| u.output),
+        usage.map(|u| u.reasoning),
+        usage.map(|u| u.embedding),
+        usage.map(|u| u.web_searches),
+        call.latency_ms,
+        cost,
+        priced.price_id,
+        call.agent,
+        call.provider,
+        call.model,
+        call.operation,
+        call.service_tier,
+        priced.state.code(),
+        call.outcome.code(),
+        call.response_id,
+    ]))
+}
+
+/// Adds the calls to their runs' counters and to the rollup.
+async fn count_calls(
+    db: &mut SqliteConnection,
+    runs: &HashMap<RunId, RunFacts>,
+    calls: &[PricedCall],
+    now: Timestamp,
+) -> Result<()> {
+    let mut by_run: BTreeMap<RunId, Totals> = BTreeMap::new();
+    let mut by_key: BTreeMap<RollupKey, Totals> = BTreeMap::new();
+    for priced in calls {
+        let call = &priced.call;
+        let Some(run) = runs.get(&call.run_id) else { return Err(unknown_run(call.run_id)) };
+        let key = (
+            call.called_at.bucket(),
+            run.pipeline.clone(),
+            call.agent.clone(),
+            call.provider.clone(),
+            call.model.clone(),
+        );
+        by_run.entry(call.run_id).or_default().add_call(call.usage.as_ref(), priced.cost);
+        by_key.entry(key).or_default().add_call(call.usage.as_ref(), priced.cost);
+    }
+
+    let run_rows: Vec<Value> = by_run
+        .iter()
+        .map(|(id, totals)| {
+            let costed_at = runs.get(id).filter(|r| r.is_finished).map(|_| now.micros());
+            Ok(json!([hex(id.0), costed_at, totals_row(totals)?]))
+        })
+        .collect::<Result<_>>()?;
+    sqlx::query(
+        "update pipeline_run
+         set llm_calls = llm_calls + (d.value ->> '$[2][0]'),
+             unpriced_calls = unpriced_calls + (d.value ->> '$[2][1]'),
+             input_tokens = input_tokens + (d.value ->> '$[2][2]'),
+             cache_read_tokens = cache_read_tokens + (d.value ->> '$[2][3]'),
+             cache_write_tokens = cache_write_tokens + (d.value ->> '$[2][4]'),
+             cache_write_long_tokens = cache_write_long_tokens + (d.value ->> '$[2][5]'),
+             output_tokens = output_tokens + (d.value ->> '$[2][6]'),
+             reasoning_tokens = reasoning_tokens + (d.value ->> '$[2][7]'),
+             embedding_tokens = embedding_tokens + (d.value ->> '$[2][8]'),
+             web_searches = web_searches + (d.value ->> '$[2][9]'),
+             cost_pico = cost_pico + (d.value ->> '$[2][10]'),
+             costed_at = d.value ->> 1
+         from json_each($1) d
+         where run_id = unhex(d.value ->> 0)",
+    )
+    .bind(Value::from(run_rows).to_string())
+    .execute(&mut *db)
+    .await?;
+
+    let key_rows: Vec<Value> = by_key
+        .iter()
+        .map(|((bucket, pipeline, agent, provider, model), totals)| {
+            Ok(json!([bucket, pipeline, agent, provider, model, totals_row(totals)?]))
+        })
+        .collect::<Result<_>>()?;
+    sqlx::query(
+        "insert into spend_rollup (
+           bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
+           cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens,
+           web_searches, cost_pico)
+         select
+           d.value ->> 0, d.value ->> 1, d.value ->> 2, d.value ->> 3, d.value ->> 4, d.value ->> '$[5][0]',
+           d.value ->> '$[5][1]', d.value ->> '$[5][2]', d.value ->> '$[5][3]', d.value ->> '$[5][4]',
+           d.value ->> '$[5][5]', d.value ->> '$[5][6]', d.value ->> '$[5][7]', d.value ->> '$[5][8]',
+           d.value ->> '$[5][9]', d.value ->> '$[5][10]'
+         from json_each($1) d
+         where true
+         on conflict (bucket, pipeline, agent, provider, model) do update
+         set llm_calls = llm_calls + excluded.llm_calls,
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls,
+             input_tokens = input_tokens + excluded.input_tokens,
+             cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+             cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+             cache_write_long_tokens = cache_write_long_tokens + excluded.cache_write_long_tokens,
+             output_tokens = output_tokens + excluded.output_tokens,
+             reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+             embedding_tokens = embedding_tokens + excluded.embedding_tokens,
+             web_searches = web_searches + excluded.web_searches,
+             cost_pico = cost_pico + excluded.cost_pico",
+    )
+    .bind(Value::from(key_rows).to_string())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn totals_row(totals: &Totals) -> Result<Value> {
+    Ok(json!([
+        totals.llm_calls,
+        totals.unpriced_calls,
+        totals.input_tokens,
+        totals.cache_read_tokens,
+        totals.cache_write_tokens,
+        totals.cache_write_long_tokens,
+        totals.output_tokens,
+        totals.reasoning_tokens,
+        totals.embedding_tokens,
+        totals.web_searches,
+        totals.cost.to_column()?,
+    ]))
+}
+
+pub(super) fn hex(id: uuid::Uuid) -> String {
+    id.as_simple().to_string()
+}

@@ -1,0 +1,262 @@
+//! Writing to SQLite: what Postgres does in functions, as transactions.
+//!
+//! Each operation is one `BEGIN IMMEDIATE` transaction: it waits for the other writers first and never
+//! fails half-way for a lock. Rows go in by one statement over `json_each`, since a statement costs more
+//! than a row.
+
+mod calls;
+mod price;
+
+use super::record::{unknown_run, unknown_step};
+use super::prices::who;
+use super::{PriceScope, Repriced, Run, SqliteStore, Step};
+use crate::domain::{FinishRun, FinishStep, RunId, StartRun, StartStep, Status, StepId, Timestamp};
+use crate::error::{Error, Result};
+use serde_json::json;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+impl SqliteStore {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.pool.begin_with("begin immediate").await?)
+    }
+
+    pub(super) async fn start_run(&self, run: &StartRun) -> Result<()> {
+        let mut tx = self.begin().await?;
+        if let Some(original) = run.replay_of {
+            let stored = find_run(&mut tx, original).await?.ok_or_else(|| unknown_run(original))?;
+            if stored.started_at >= run.started_at {
+                return Err(Error::input(format!(
+                    "`started_at` {} is not after that of the run it replays",
+                    run.started_at
+                ))
+                .hint("a replay starts after its original"));
+            }
+        }
+        match find_run(&mut tx, run.run_id).await? {
+            None => insert_run(&mut tx, run).await?,
+            Some(stored) if is_same_run(&stored, run) => {}
+            Some(_) => {
+                return Err(Error::conflict(format!(
+                    "run `{}` is already recorded with other contents",
+                    run.run_id
+                ))
+                .hint("a run's pipeline, start, labels, parent and original never change; use a new run id"));
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn start_step(&self, step: &StartStep) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let version = match &step.prompt_version {
+            Some(reference) => Some(find_prompt_version(&mut tx, reference).await?),
+            None => None,
+        };
+        find_run(&mut tx, step.run_id).await?.ok_or_else(|| unknown_run(step.run_id))?;
+        match find_step(&mut tx, step.run_id, step.step_id).await? {
+            None => insert_step(&mut tx, step, version.as_ref().map(|(id, _)| *id), self.clock.now()).await?,
+            Some(stored) if is_same_step(&stored, step, version.as_ref().map(|(_, name)| name.as_str())) => {}
+            Some(_) => {
+                return Err(Error::conflict(format!(
+                    "step `{}` of run `{}` is already recorded with other contents",
+                    step.step_id, step.run_id
+                ))
+                .hint(
+                    "a step's name, agent, attempt, prompt version and start never change; use a new step id",
+                ));
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn finish_step(&self, finish: &FinishStep) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let stored = find_step(&mut tx, finish.run_id, finish.step_id)
+            .await?
+            .ok_or_else(|| unknown_step(finish.run_id, finish.step_id))?;
+        let is_open = still_open(
+            &format!("step `{}` of run `{}`", finish.step_id, finish.run_id),
+            (stored.status, stored.completed_at),
+            (finish.status, finish.completed_at),
+            "a finished step stays as it is",
+        )?;
+        if is_open {
+            sqlx::query(
+                "update pipeline_step_run
+                 set status_id = (select status_id from status_lookup where code = $3), completed_at = $4
+                 where run_id = $1 and step_id = $2",
+            )
+            .bind(finish.run_id)
+            .bind(finish.step_id)
+            .bind(finish.status.code())
+            .bind(finish.completed_at.unwrap_or_else(|| self.clock.now()))
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn finish_run(&self, finish: &FinishRun) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let stored =
+            find_run(&mut tx, finish.run_id).await?.ok_or_else(|| unknown_run(finish.run_id))?;
+        let is_open = still_open(
+            &format!("run `{}`", finish.run_id),
+            (stored.status, stored.completed_at),
+            (finish.status, finish.completed_at),
+            "a finished run stays as it is; calls that come late are still taken",
+        )?;
+        if is_open {
+            let act = price::Act { reason: "run finished", recorded_by: &who(), now: self.clock.now() };
+            price::price_run(&mut tx, finish.run_id, &PriceScope::unpriced(), &act).await?;
+            sqlx::query(
+                "update pipeline_run
+                 set status_id = (select status_id from status_lookup where code = $2),
+                     completed_at = $3,
+                     costed_at = $4,
+                     cost_pico = (select coalesce(sum(c.cost_pico), 0) from llm_call c where c.run_id = $1)
+                 where run_id = $1",
+            )
+            .bind(finish.run_id)
+            .bind(finish.status.code())
+            .bind(finish.completed_at.unwrap_or_else(|| self.clock.now()))
+            .bind(self.clock.now())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+impl SqliteStore {
+    pub(super) async fn price_run(
+        &self,
+        run_id: RunId,
+        scope: &PriceScope,
+        reason: &str,
+        dry_run: bool,
+    ) -> Result<Repriced> {
+        let mut tx = self.begin().await?;
+        let act = price::Act { reason, recorded_by: &who(), now: self.clock.now() };
+        let repriced = price::price_run(&mut tx, run_id, scope, &act).await?;
+        if dry_run {
+            tx.rollback().await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok(repriced)
+    }
+}
+
+/// Whether a finish is to be applied (`true`), or was before (`false`); another one is a conflict.
+fn still_open(
+    thing: &str,
+    stored: (Status, Option<Timestamp>),
+    finish: (Status, Option<Timestamp>),
+    hint: &str,
+) -> Result<bool> {
+    let Some(completed_at) = stored.1 else { return Ok(true) };
+    if stored.0 == finish.0 && finish.1.is_none_or(|t| t == completed_at) {
+        return Ok(false);
+    }
+    Err(Error::conflict(format!("{thing} is already finished as `{}` at {completed_at}", stored.0)).hint(hint))
+}
+
+fn is_same_run(stored: &Run, run: &StartRun) -> bool {
+    stored.pipeline == run.pipeline
+        && stored.started_at == run.started_at
+        && stored.labels == run.labels
+        && stored.parent_run_id == run.parent_run_id
+        && stored.replay_of == run.replay_of
+}
+
+fn is_same_step(stored: &Step, step: &StartStep, prompt_version: Option<&str>) -> bool {
+    stored.step == step.step
+        && stored.agent == step.agent
+        && stored.attempt == step.attempt
+        && stored.prompt_version.as_deref() == prompt_version
+        && step.started_at.is_none_or(|t| t == stored.started_at)
+}
+
+pub(super) async fn find_run(db: &mut SqliteConnection, run_id: RunId) -> Result<Option<Run>> {
+    Ok(sqlx::query_as(include_str!("../../../queries/run_find.sql")).bind(run_id).fetch_optional(db).await?)
+}
+
+async fn find_step(db: &mut SqliteConnection, run_id: RunId, step_id: StepId) -> Result<Option<Step>> {
+    Ok(sqlx::query_as(include_str!("../../../queries/step_find.sql"))
+        .bind(run_id)
+        .bind(step_id)
+        .fetch_optional(db)
+        .await?)
+}
+
+async fn insert_run(db: &mut SqliteConnection, run: &StartRun) -> Result<()> {
+    sqlx::query(
+        "insert into pipeline_run (run_id, pipeline, status_id, labels, started_at, parent_run_id, replay_of)
+         select $1, $2, status_id, $3, $4, $5, $6
+         from status_lookup
+         where code = $7",
+    )
+    .bind(run.run_id)
+    .bind(&run.pipeline)
+    .bind(json!(run.labels).to_string())
+    .bind(run.started_at)
+    .bind(run.parent_run_id)
+    .bind(run.replay_of)
+    .bind(Status::Running.code())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn insert_step(
+    db: &mut SqliteConnection,
+    step: &StartStep,
+    prompt_version_id: Option<i64>,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "insert into pipeline_step_run
+           (run_id, step_id, step, agent, attempt, status_id, prompt_version_id, started_at)
+         select $1, $2, $3, $4, $5, status_id, $6, $7
+         from status_lookup
+         where code = $8",
+    )
+    .bind(step.run_id)
+    .bind(step.step_id)
+    .bind(&step.step)
+    .bind(&step.agent)
+    .bind(step.attempt)
+    .bind(prompt_version_id)
+    .bind(step.started_at.unwrap_or(now))
+    .bind(Status::Running.code())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A prompt version by its id or as `name@7`: its id, and its name as `name@7`.
+async fn find_prompt_version(db: &mut SqliteConnection, reference: &str) -> Result<(i64, String)> {
+    let (name, number) = match reference.rsplit_once('@') {
+        Some((name, version)) => (name, version.parse::<i64>().ok()),
+        None => ("", reference.parse::<i64>().ok()),
+    };
+    let found: Option<(i64, String)> = sqlx::query_as(
+        "select v.prompt_version_id, p.name || '@' || v.version
+         from prompt_version v
+         join prompt p on p.prompt_id = v.prompt_id
+         where case when $1 = '' then v.prompt_version_id = $2 else p.name = $1 and v.version = $2 end",
+    )
+    .bind(name)
+    .bind(number)
+    .fetch_optional(db)
+    .await?;
+    found.ok_or_else(|| {
+        Error::not_found(format!("prompt version `{reference}` is unknown"))
+            .hint("name a version's id or `name@7`")
+    })
+}

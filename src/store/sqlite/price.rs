@@ -1,0 +1,241 @@
+//! Pricing in SQLite: the same rules as the Postgres function `price_of_call`, by the reference itself.
+
+use super::super::call::{CallRow, RecordedCall};
+use super::super::prices::PriceRow;
+use super::super::{PriceScope, Repriced};
+use super::calls::hex;
+use super::find_run;
+use crate::domain::{Call, RunId, Timestamp, Usd};
+use crate::error::Result;
+use crate::pricing::{EntryKey, PriceEntry, PricingState, price, select};
+use serde_json::{Value, json};
+use sqlx::SqliteConnection;
+use std::collections::{BTreeMap, HashMap};
+
+/// The prices that one transaction has looked up.
+#[derive(Default)]
+pub(super) struct PriceBook {
+    names: HashMap<(String, String), Option<EntryKey>>,
+    entries: HashMap<EntryKey, Vec<PriceEntry>>,
+}
+
+/// A call's price, as the journal's columns hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CallPrice {
+    pub state: PricingState,
+    pub cost: Option<Usd>,
+    pub price_id: Option<i64>,
+}
+
+impl PriceBook {
+    /// What `call` costs by the catalogue in force when it was made.
+    pub async fn price(&mut self, db: &mut SqliteConnection, call: &Call) -> Result<CallPrice> {
+        let name = (call.provider.clone(), call.model.clone());
+        let key = match self.names.get(&name) {
+            Some(key) => key.clone(),
+            None => {
+                let key = find_target(db, &name.0, &name.1).await?;
+                self.names.insert(name, key.clone());
+                key
+            }
+        };
+        let entries = match key {
+            None => &[][..],
+            Some(key) => match self.entries.entry(key) {
+                std::collections::hash_map::Entry::Occupied(known) => known.into_mut().as_slice(),
+                std::collections::hash_map::Entry::Vacant(vacant) => {
+                    let entries = find_entries(db, vacant.key()).await?;
+                    vacant.insert(entries).as_slice()
+                }
+            },
+        };
+        let whole_input = call.usage.map_or(0, |u| u.whole_input());
+        let entry = select(entries, &call.service_tier, call.called_at, whole_input);
+        let priced = price(call.usage.as_ref(), entry)
+            .map_err(|e| e.at(format_args!("call `{}`", call.call_id)))?;
+        let price_id = priced.cost.and_then(|_| entry.and_then(|e| e.price_id));
+        Ok(CallPrice { state: priced.state, cost: priced.cost, price_id })
+    }
+}
+
+/// The price entry that a reported name means.
+async fn find_target(db: &mut SqliteConnection, provider: &str, model: &str) -> Result<Option<EntryKey>> {
+    let target: Option<(Option<String>, Option<String>)> = sqlx::query_as(
+        "select target_provider, target_model
+         from v_model_alias
+         where model = $2
+           and (provider = $1 or (provider = '' and origin = 'user'))
+         order by origin = 'user' desc, provider = $1 desc
+         limit 1",
+    )
+    .bind(provider)
+    .bind(model)
+    .fetch_optional(db)
+    .await?;
+    Ok(target.and_then(|(provider, model)| Some(EntryKey { provider: provider?, model: model? })))
+}
+
+async fn find_entries(db: &mut SqliteConnection, key: &EntryKey) -> Result<Vec<PriceEntry>> {
+    let rows: Vec<PriceRow> = sqlx::query_as("select * from model_price where provider = $1 and model = $2")
+        .bind(&key.provider)
+        .bind(&key.model)
+        .fetch_all(db)
+        .await?;
+    rows.into_iter().map(PriceEntry::try_from).collect()
+}
+
+/// Who prices after the fact, why and when.
+pub(super) struct Act<'a> {
+    pub reason: &'a str,
+    pub recorded_by: &'a str,
+    pub now: Timestamp,
+}
+
+/// Prices the calls of a run that `scope` names and whose price is another one now, and notes each in
+/// `price_event`.
+pub(super) async fn price_run(
+    db: &mut SqliteConnection,
+    run_id: RunId,
+    scope: &PriceScope,
+    act: &Act<'_>,
+) -> Result<Repriced> {
+    let run = find_run(db, run_id).await?.ok_or_else(|| super::unknown_run(run_id))?;
+    let rows: Vec<CallRow> = sqlx::query_as(
+        "select *
+         from llm_call
+         where run_id = $1
+           and ($2 or pricing_state = 'unpriced')
+           and ($3 is null or called_at >= $3)
+           and ($4 is null or called_at < $4)
+           and ($5 is null or provider = $5)
+           and ($6 is null or model = $6)",
+    )
+    .bind(run_id)
+    .bind(scope.everything)
+    .bind(scope.since)
+    .bind(scope.until)
+    .bind(&scope.provider)
+    .bind(&scope.model)
+    .fetch_all(&mut *db)
+    .await?;
+
+    let mut book = PriceBook::default();
+    let mut changes: Vec<(RecordedCall, CallPrice)> = Vec::new();
+    for row in rows {
+        let before = RecordedCall::try_from(row)?;
+        let after = book.price(db, &before.call).await?;
+        let old = CallPrice { state: before.pricing_state, cost: before.cost, price_id: before.price_id };
+        if after.cost.is_some() && after != old {
+            changes.push((before, after));
+        }
+    }
+    if changes.is_empty() {
+        return Ok(Repriced::default());
+    }
+    changes.sort_by_key(|(c, _)| (c.call.called_at, c.call.call_id));
+    write_prices(db, run_id, &changes, act).await?;
+    move_counters(db, run_id, &run.pipeline, run.completed_at.map(|_| act.now), &changes).await?;
+    Ok(Repriced {
+        calls: changes.len().try_into().unwrap_or(u64::MAX),
+        before: changes.iter().filter_map(|(c, _)| c.cost).sum(),
+        after: changes.iter().filter_map(|(_, p)| p.cost).sum(),
+    })
+}
+
+async fn write_prices(
+    db: &mut SqliteConnection,
+    run_id: RunId,
+    changes: &[(RecordedCall, CallPrice)],
+    act: &Act<'_>,
+) -> Result<()> {
+    let rows: Vec<Value> = changes
+        .iter()
+        .map(|(before, after)| {
+            let cost = after.cost.map(Usd::to_column).transpose()?;
+            Ok(json!([hex(before.call.call_id.0), after.state.code(), after.price_id, cost]))
+        })
+        .collect::<Result<_>>()?;
+    let rows = Value::from(rows).to_string();
+    sqlx::query(
+        "insert into price_event (
+           run_id, call_id, state_before, price_before, cost_before, state_after, price_after, cost_after, reason,
+           recorded_at, recorded_by)
+         select
+           c.run_id, c.call_id, c.pricing_state, c.price_id, c.cost_pico, j.value ->> 1, j.value ->> 2, j.value ->> 3,
+           $3, $4, $5
+         from json_each($2) j
+         join llm_call c on c.run_id = $1 and c.call_id = unhex(j.value ->> 0)",
+    )
+    .bind(run_id)
+    .bind(&rows)
+    .bind(act.reason)
+    .bind(act.now)
+    .bind(act.recorded_by)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "update llm_call
+         set pricing_state = j.value ->> 1, price_id = j.value ->> 2, cost_pico = j.value ->> 3
+         from json_each($2) j
+         where run_id = $1 and call_id = unhex(j.value ->> 0)",
+    )
+    .bind(run_id)
+    .bind(&rows)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Moves the run's counters and the rollup by what the changes make of them.
+async fn move_counters(
+    db: &mut SqliteConnection,
+    run_id: RunId,
+    pipeline: &str,
+    costed_at: Option<Timestamp>,
+    changes: &[(RecordedCall, CallPrice)],
+) -> Result<()> {
+    let mut by_key: BTreeMap<(i64, &str, &str, &str), (i64, Usd)> = BTreeMap::new();
+    for (before, after) in changes {
+        let call = &before.call;
+        let moved = by_key
+            .entry((call.called_at.bucket(), &call.agent, &call.provider, &call.model))
+            .or_default();
+        moved.0 += i64::from(before.cost.is_none());
+        moved.1 += after.cost.unwrap_or_default() - before.cost.unwrap_or_default();
+    }
+    let rows: Vec<Value> = by_key
+        .iter()
+        .map(|((bucket, agent, provider, model), (now_priced, difference))| {
+            Ok(json!([bucket, agent, provider, model, now_priced, difference.to_column()?]))
+        })
+        .collect::<Result<_>>()?;
+    sqlx::query(
+        "update spend_rollup
+         set unpriced_calls = unpriced_calls - (j.value ->> 4), cost_pico = cost_pico + (j.value ->> 5)
+         from json_each($2) j
+         where bucket = j.value ->> 0
+           and pipeline = $1
+           and agent = j.value ->> 1
+           and provider = j.value ->> 2
+           and model = j.value ->> 3",
+    )
+    .bind(pipeline)
+    .bind(Value::from(rows).to_string())
+    .execute(&mut *db)
+    .await?;
+
+    let now_priced: i64 = by_key.values().map(|(n, _)| n).sum();
+    let difference: Usd = by_key.values().map(|(_, d)| *d).sum();
+    sqlx::query(
+        "update pipeline_run
+         set unpriced_calls = unpriced_calls - $2, cost_pico = cost_pico + $3, costed_at = coalesce($4, costed_at)
+         where run_id = $1",
+    )
+    .bind(run_id)
+    .bind(now_priced)
+    .bind(difference.to_column()?)
+    .bind(costed_at)
+    .execute(db)
+    .await?;
+    Ok(())
+}
