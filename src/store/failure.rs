@@ -63,8 +63,12 @@ fn from_postgres(failure: &PgDatabaseError) -> Error {
             "the database refused the log-in".to_owned(),
             "check the user and the password in --database (ASMM_DATABASE_URL)",
         ),
-        "3D000" => (ErrorKind::Ledger, message.to_owned(), "create the database, or correct the name in the URL"),
-        "53100" => (ErrorKind::Database, "the database's disk is full".to_owned(), "nothing was written; make room"),
+        "3D000" => {
+            (ErrorKind::Ledger, message.to_owned(), "create the database, or correct the name in the URL")
+        }
+        "53100" => {
+            (ErrorKind::Database, "the database's disk is full".to_owned(), "nothing was written; make room")
+        }
         "53300" => (ErrorKind::Ledger, message.to_owned(), "raise max_connections, or use a pooler"),
         "57P01" | "57P02" | "57P03" => (
             ErrorKind::Ledger,
@@ -88,15 +92,20 @@ fn from_sqlite(failure: &dyn DatabaseError) -> Error {
     match code & 0xff {
         5 | 6 => Error::ledger("the ledger is locked by another process")
             .hint("wait until it is done; a copy or a backup of the file may hold it"),
-        8 => Error::database("the ledger's file is read-only").hint("check the permissions of the file and its folder"),
+        8 => Error::database("the ledger's file is read-only")
+            .hint("check the permissions of the file and its folder"),
         10 => Error::database(format!("reading or writing the ledger's file failed: {message}"))
             .hint("check the disk; nothing was recorded"),
         11 => Error::ledger("the ledger's file is damaged").hint("restore a backup; see RUNBOOK.md"),
         13 => Error::database("the disk is full").hint("nothing was recorded; make room and try again"),
-        14 => Error::ledger("the ledger's file cannot be opened").hint("check that its folder exists and may be written"),
-        26 => Error::ledger("the file is not a SQLite database").hint("name another file with --database sqlite:PATH"),
-        1 if message.contains("integer overflow") => Error::input("a sum does not fit: more than 9,223,372 USD")
-            .hint("narrow the range; Postgres has no such limit"),
+        14 => Error::ledger("the ledger's file cannot be opened")
+            .hint("check that its folder exists and may be written"),
+        26 => Error::ledger("the file is not a SQLite database")
+            .hint("name another file with --database sqlite:PATH"),
+        1 if message.contains("integer overflow") => {
+            Error::input("a sum does not fit: more than 9,223,372 USD")
+                .hint("narrow the range; Postgres has no such limit")
+        }
         1 if message.contains("no such table") => {
             Error::ledger(format!("the ledger is not migrated: {message}")).hint("run `asmm migrate`")
         }

@@ -53,10 +53,10 @@ impl SchemaState {
                 Error::ledger(format!("`{ledger}` is not up to date: {count} {plural} pending"))
                     .hint("run `asmm migrate`; `asmm migrate --dry-run` shows what it would do")
             }
-            Self::NoLedger(table) => {
-                Error::ledger(format!("`{ledger}` is no ledger: it holds the table `{table}` of something else"))
-                    .hint("name an empty database, another file, or another --schema")
-            }
+            Self::NoLedger(table) => Error::ledger(format!(
+                "`{ledger}` is no ledger: it holds the table `{table}` of something else"
+            ))
+            .hint("name an empty database, another file, or another --schema"),
             Self::Newer(version) => {
                 let known = migrator(store).iter().map(|m| m.version).max().unwrap_or_default();
                 Error::ledger(format!(
@@ -69,10 +69,10 @@ impl SchemaState {
                 migration.version, migration.name
             ))
             .hint("was the ledger made by a development build? use a released asmm, or restore a backup"),
-            Self::HalfApplied(version) => Error::ledger(format!(
-                "`{ledger}`: migration {version} was begun and not finished"
-            ))
-            .hint("restore the backup made before migrating; see RUNBOOK.md"),
+            Self::HalfApplied(version) => {
+                Error::ledger(format!("`{ledger}`: migration {version} was begun and not finished"))
+                    .hint("restore the backup made before migrating; see RUNBOOK.md")
+            }
         }
     }
 }
@@ -103,20 +103,16 @@ struct Applied {
 /// Compares a database with the migrations in this program.
 pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
     let tables: Vec<String> = match store {
-        Store::Postgres(s) => {
-            sqlx::query_scalar(
-                "select tablename::text from pg_tables where schemaname = current_schema() order by tablename",
-            )
-            .fetch_all(&s.pool)
-            .await?
-        }
-        Store::Sqlite(s) => {
-            sqlx::query_scalar(
-                "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name",
-            )
-            .fetch_all(&s.pool)
-            .await?
-        }
+        Store::Postgres(s) => sqlx::query_scalar(
+            "select tablename::text from pg_tables where schemaname = current_schema() order by tablename",
+        )
+        .fetch_all(&s.pool)
+        .await?,
+        Store::Sqlite(s) => sqlx::query_scalar(
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name",
+        )
+        .fetch_all(&s.pool)
+        .await?,
     };
     if !tables.iter().any(|t| t == "_sqlx_migrations") {
         return Ok(match tables.into_iter().next() {
@@ -125,9 +121,11 @@ pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
         });
     }
     let applied: Vec<Applied> = on_pool!(store, |pool| {
-        sqlx::query_as("select version, description, success, checksum from _sqlx_migrations order by version")
-            .fetch_all(pool)
-            .await?
+        sqlx::query_as(
+            "select version, description, success, checksum from _sqlx_migrations order by version",
+        )
+        .fetch_all(pool)
+        .await?
     });
     if !applied.is_empty() && !tables.iter().any(|t| t == "status_lookup") {
         return Ok(SchemaState::NoLedger("_sqlx_migrations".to_owned()));
@@ -180,7 +178,8 @@ impl Store {
         if !pending.is_empty() {
             let outcome = match self {
                 Store::Postgres(s) => {
-                    let mut migrator = Migrator { migrations: POSTGRES.migrations.clone(), ..Migrator::DEFAULT };
+                    let mut migrator =
+                        Migrator { migrations: POSTGRES.migrations.clone(), ..Migrator::DEFAULT };
                     migrator.create_schema(s.schema.clone());
                     migrator.run(&s.pool).await
                 }

@@ -20,11 +20,15 @@ impl Store {
     /// Makes sure that each (provider, model) has an answer in `model_alias`, before calls with it are
     /// recorded. A role that may not write there leaves it to the next command of one that may: the calls
     /// are then unpriced until it runs.
-    pub(super) async fn resolve_names<'a>(&self, names: impl Iterator<Item = (&'a str, &'a str)>) -> Result<()> {
+    pub(super) async fn resolve_names<'a>(
+        &self,
+        names: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<()> {
         let mut wanted: BTreeSet<(&str, &str)> = names.collect();
         {
             let known = self.known_names();
-            wanted.retain(|(provider, model)| !known.contains(&((*provider).to_owned(), (*model).to_owned())));
+            wanted
+                .retain(|(provider, model)| !known.contains(&((*provider).to_owned(), (*model).to_owned())));
         }
         if wanted.is_empty() {
             return Ok(());
@@ -124,7 +128,12 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` when there are no prices for the target.
-    pub async fn set_alias(&self, provider: &str, model: &str, target: Option<&EntryKey>) -> Result<Repriced> {
+    pub async fn set_alias(
+        &self,
+        provider: &str,
+        model: &str,
+        target: Option<&EntryKey>,
+    ) -> Result<Repriced> {
         crate::domain::optional_name("provider", provider)?;
         crate::domain::required_name("model", model)?;
         if let Some(target) = target
@@ -203,9 +212,11 @@ impl Store {
     /// Prices the unpriced calls of every run that has some.
     async fn price_waiting(&self) -> Result<Repriced> {
         let runs: Vec<RunId> = on_pool!(self, |pool| {
-            sqlx::query_scalar("select distinct run_id from llm_call where pricing_state = 'unpriced' order by run_id")
-                .fetch_all(pool)
-                .await?
+            sqlx::query_scalar(
+                "select distinct run_id from llm_call where pricing_state = 'unpriced' order by run_id",
+            )
+            .fetch_all(pool)
+            .await?
         });
         let mut sum = Repriced::default();
         for run in runs {
@@ -216,7 +227,12 @@ impl Store {
 
     /// Prices the calls that `scope` names by the catalogue of today, each run in a transaction of its own,
     /// and notes each change in `price_event`. With `dry_run` nothing is kept.
-    pub async fn reprice(&self, scope: &PriceScope, reason: &str, dry_run: bool) -> Result<Vec<(RunId, Repriced)>> {
+    pub async fn reprice(
+        &self,
+        scope: &PriceScope,
+        reason: &str,
+        dry_run: bool,
+    ) -> Result<Vec<(RunId, Repriced)>> {
         let runs: Vec<RunId> = on_pool!(self, |pool| {
             sqlx::query_scalar(include_str!("../../queries/run_called.sql"))
                 .bind(scope.since)
@@ -236,7 +252,13 @@ impl Store {
         Ok(changed)
     }
 
-    async fn price_run(&self, run_id: RunId, scope: &PriceScope, reason: &str, dry_run: bool) -> Result<Repriced> {
+    async fn price_run(
+        &self,
+        run_id: RunId,
+        scope: &PriceScope,
+        reason: &str,
+        dry_run: bool,
+    ) -> Result<Repriced> {
         match self {
             Store::Postgres(s) => s.price_run(run_id, scope, reason, dry_run).await,
             Store::Sqlite(s) => s.price_run(run_id, scope, reason, dry_run).await,

@@ -59,7 +59,8 @@ impl Store {
         } else if let Some(path) = location.url.strip_prefix("sqlite:") {
             connect_sqlite(path, clock).await
         } else {
-            let scheme: String = location.url.split(':').next().unwrap_or_default().chars().take(20).collect();
+            let scheme: String =
+                location.url.split(':').next().unwrap_or_default().chars().take(20).collect();
             Err(Error::usage(format!("the database URL starts with `{scheme}`"))
                 .hint("write postgres://user@host/database or sqlite:PATH"))
         }
@@ -91,7 +92,13 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
         .connect_with(options)
         .await
         .map_err(|e| name_ledger(e.into(), &shown))?;
-    Ok(Store::Postgres(PostgresStore { pool, schema: location.schema.clone(), shown, clock, names: super::Names::default() }))
+    Ok(Store::Postgres(PostgresStore {
+        pool,
+        schema: location.schema.clone(),
+        shown,
+        clock,
+        names: super::Names::default(),
+    }))
 }
 
 /// Schema names are kept to what needs no quoting, so that they read the same everywhere.

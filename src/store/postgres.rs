@@ -121,7 +121,9 @@ impl PostgresStore {
             query = query.bind(calls.iter().map(|c| count(c, kind)).collect::<Result<Vec<_>>>()?);
         }
         let Json(answer): Json<Answer> = query
-            .bind(calls.iter().map(|c| c.latency_ms.and_then(|ms| i64::try_from(ms).ok())).collect::<Vec<_>>())
+            .bind(
+                calls.iter().map(|c| c.latency_ms.and_then(|ms| i64::try_from(ms).ok())).collect::<Vec<_>>(),
+            )
             .bind(column(|c| c.outcome.code()))
             .bind(calls.iter().map(|c| c.response_id.as_deref()).collect::<Vec<_>>())
             .fetch_one(&self.pool)
@@ -140,8 +142,9 @@ fn count(call: &Call, kind: TokenKind) -> Result<Option<i32>> {
     call.usage
         .as_ref()
         .map(|usage| {
-            i32::try_from(usage.of(kind))
-                .map_err(|_| Error::input(format!("usage `{}` of call `{}` does not fit", kind.name(), call.call_id)))
+            i32::try_from(usage.of(kind)).map_err(|_| {
+                Error::input(format!("usage `{}` of call `{}` does not fit", kind.name(), call.call_id))
+            })
         })
         .transpose()
 }

@@ -181,7 +181,9 @@ fn key_of(entry: &PriceEntry) -> PriceKey {
 
 /// The entries of each key at its highest revision. Thresholds belong together: a correction that drops
 /// one must not leave the old one standing.
-fn newest<'a>(entries: impl IntoIterator<Item = &'a PriceEntry>) -> BTreeMap<PriceKey, (i64, BTreeMap<u64, Rates>)> {
+fn newest<'a>(
+    entries: impl IntoIterator<Item = &'a PriceEntry>,
+) -> BTreeMap<PriceKey, (i64, BTreeMap<u64, Rates>)> {
     let mut sheets: BTreeMap<PriceKey, (i64, BTreeMap<u64, Rates>)> = BTreeMap::new();
     for entry in entries {
         let sheet = sheets.entry(key_of(entry)).or_insert((entry.revision, BTreeMap::new()));
@@ -265,8 +267,11 @@ impl Store {
             .map(|(key, (_, sheet))| (key, sheet))
             .collect::<BTreeMap<_, _>>();
         let offered = newest(entries);
-        let changed: BTreeSet<&PriceKey> =
-            offered.iter().filter(|(key, (_, sheet))| known.get(key) != Some(sheet)).map(|(key, _)| key).collect();
+        let changed: BTreeSet<&PriceKey> = offered
+            .iter()
+            .filter(|(key, (_, sheet))| known.get(key) != Some(sheet))
+            .map(|(key, _)| key)
+            .collect();
         let rows: Vec<Value> =
             entries.iter().filter(|e| changed.contains(&key_of(e))).map(price_json).collect();
         let pushed = Pushed { written: rows.len(), unchanged: entries.len() - rows.len() };

@@ -1,9 +1,9 @@
 //! Recording a batch of calls in SQLite.
 
-use super::price::PriceBook;
 use super::super::call::{CallRow, RecordedCall};
 use super::super::record::{unknown_run, unknown_step};
 use super::super::{Recorded, SqliteStore, Totals};
+use super::price::PriceBook;
 use crate::domain::{Call, CallId, RunId, Status, StepId, Timestamp, Usd};
 use crate::error::{Error, Result};
 use crate::pricing::PricingState;

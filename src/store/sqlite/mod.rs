@@ -7,8 +7,8 @@
 mod calls;
 mod price;
 
-use super::record::{unknown_run, unknown_step};
 use super::prices::who;
+use super::record::{unknown_run, unknown_step};
 use super::{PriceScope, Repriced, Run, SqliteStore, Step};
 use crate::domain::{FinishRun, FinishStep, RunId, StartRun, StartStep, Status, StepId, Timestamp};
 use crate::error::{Error, Result};
@@ -40,7 +40,9 @@ impl SqliteStore {
                     "run `{}` is already recorded with other contents",
                     run.run_id
                 ))
-                .hint("a run's pipeline, start, labels, parent and original never change; use a new run id"));
+                .hint(
+                    "a run's pipeline, start, labels, parent and original never change; use a new run id",
+                ));
             }
         }
         tx.commit().await?;
@@ -101,8 +103,7 @@ impl SqliteStore {
 
     pub(super) async fn finish_run(&self, finish: &FinishRun) -> Result<()> {
         let mut tx = self.begin().await?;
-        let stored =
-            find_run(&mut tx, finish.run_id).await?.ok_or_else(|| unknown_run(finish.run_id))?;
+        let stored = find_run(&mut tx, finish.run_id).await?.ok_or_else(|| unknown_run(finish.run_id))?;
         let is_open = still_open(
             &format!("run `{}`", finish.run_id),
             (stored.status, stored.completed_at),
@@ -163,7 +164,8 @@ fn still_open(
     if stored.0 == finish.0 && finish.1.is_none_or(|t| t == completed_at) {
         return Ok(false);
     }
-    Err(Error::conflict(format!("{thing} is already finished as `{}` at {completed_at}", stored.0)).hint(hint))
+    Err(Error::conflict(format!("{thing} is already finished as `{}` at {completed_at}", stored.0))
+        .hint(hint))
 }
 
 fn is_same_run(stored: &Run, run: &StartRun) -> bool {

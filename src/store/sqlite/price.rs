@@ -51,8 +51,8 @@ impl PriceBook {
         };
         let whole_input = call.usage.map_or(0, |u| u.whole_input());
         let entry = select(entries, &call.service_tier, call.called_at, whole_input);
-        let priced = price(call.usage.as_ref(), entry)
-            .map_err(|e| e.at(format_args!("call `{}`", call.call_id)))?;
+        let priced =
+            price(call.usage.as_ref(), entry).map_err(|e| e.at(format_args!("call `{}`", call.call_id)))?;
         let price_id = priced.cost.and_then(|_| entry.and_then(|e| e.price_id));
         Ok(CallPrice { state: priced.state, cost: priced.cost, price_id })
     }
@@ -197,9 +197,8 @@ async fn move_counters(
     let mut by_key: BTreeMap<(i64, &str, &str, &str), (i64, Usd)> = BTreeMap::new();
     for (before, after) in changes {
         let call = &before.call;
-        let moved = by_key
-            .entry((call.called_at.bucket(), &call.agent, &call.provider, &call.model))
-            .or_default();
+        let moved =
+            by_key.entry((call.called_at.bucket(), &call.agent, &call.provider, &call.model)).or_default();
         moved.0 += i64::from(before.cost.is_none());
         moved.1 += after.cost.unwrap_or_default() - before.cost.unwrap_or_default();
     }

@@ -1,0 +1,80 @@
+//! Recording, on both databases: once, in step, and nothing of what is refused.
+
+use crate::support::{TestDb, on_both_databases};
+use asmm::clock::Clock;
+use asmm::domain::{Call, CallId, FinishRun, RunId, StartRun, Status, Timestamp, TokenUsage};
+use asmm::store::{Location, Store};
+use uuid::Uuid;
+
+pub fn now() -> Timestamp {
+    "2026-11-20T12:00:00Z".parse().unwrap()
+}
+
+pub async fn open(db: &TestDb) -> Store {
+    let location = Location { url: db.url.clone(), schema: db.schema.clone() };
+    let store = Store::connect(&location, Clock::Fixed(now())).await.unwrap();
+    store.migrate().await.unwrap();
+    store
+}
+
+pub fn run_id(n: u128) -> RunId {
+    RunId(Uuid::from_u128(n))
+}
+
+pub fn start(n: u128) -> StartRun {
+    StartRun {
+        run_id: run_id(n),
+        pipeline: "enrichment".into(),
+        started_at: now(),
+        labels: [("team".to_owned(), "data".to_owned())].into(),
+        parent_run_id: None,
+        replay_of: None,
+    }
+}
+
+pub fn call(run: u128, n: u128) -> Call {
+    Call {
+        run_id: run_id(run),
+        call_id: CallId(Uuid::from_u128(n)),
+        step_id: None,
+        agent: "researcher".into(),
+        provider: "openai".into(),
+        model: "gpt-4o".into(),
+        operation: "chat".into(),
+        service_tier: "standard".into(),
+        called_at: now(),
+        usage: Some(TokenUsage { input: 1000, output: 10, ..TokenUsage::default() }),
+        latency_ms: Some(120),
+        outcome: asmm::domain::Outcome::Ok,
+        response_id: None,
+        pipeline: None,
+    }
+}
+
+on_both_databases! {
+    async fn a_batch_counts_once(db: TestDb) {
+        let store = open(&db).await;
+        store.start_run(&start(1)).await.unwrap();
+        let calls = [call(1, 1), call(1, 2), call(1, 1)];
+        let first = store.record_calls(&calls).await.unwrap();
+        assert_eq!((first.recorded, first.duplicate, first.conflict.len(), first.unpriced), (2, 1, 0, 0));
+        let again = store.record_calls(&calls).await.unwrap();
+        assert_eq!((again.recorded, again.duplicate), (0, 3));
+        let mut other = call(1, 1);
+        other.usage = None;
+        let conflict = store.record_calls(&[other, call(1, 3)]).await.unwrap();
+        assert_eq!(conflict.conflict, [(run_id(1), CallId(Uuid::from_u128(1)))]);
+        assert_eq!(conflict.recorded, 1);
+
+        let finish = FinishRun { run_id: run_id(1), status: Status::Succeeded, completed_at: None };
+        let run = store.finish_run(&finish).await.unwrap();
+        assert_eq!(run.totals.llm_calls, 3);
+        assert_eq!(run.totals.cost.to_string(), "0.0078");
+        assert_eq!(store.finish_run(&finish).await.unwrap(), run);
+        let late = store.record_calls(&[call(1, 4)]).await.unwrap();
+        assert_eq!(late.recorded, 1);
+        assert_eq!(store.run(run_id(1)).await.unwrap().totals.cost.to_string(), "0.0104");
+        let error = store.finish_run(&FinishRun { status: Status::Failed, ..finish }).await.unwrap_err();
+        assert!(error.to_string().contains("already finished as `succeeded`"), "{error}");
+    }
+}
