@@ -20,7 +20,10 @@ create table status_lookup (
 );
 
 comment on table status_lookup is 'The statuses of runs and steps; looked up by code everywhere.';
+comment on column status_lookup.status_id is 'The number that rows refer to; look it up by code.';
+comment on column status_lookup.code is 'running, succeeded, failed, cancelled or abandoned.';
 comment on column status_lookup.is_final is 'Whether nothing more is expected of a run or step with this status.';
+comment on column status_lookup.description is 'What the status means, in words.';
 
 insert into status_lookup (status_id, code, is_final, description) values
   (1, 'running',   false, 'not finished'),
@@ -45,8 +48,11 @@ create table price_catalogue (
 
 comment on table price_catalogue is 'One act of bringing prices in.';
 comment on column price_catalogue.revision is 'Numbers the acts; of two rows for one price the higher revision is the correction.';
+comment on column price_catalogue.origin is 'Where the prices came from: vendored (in the program), imported (a file) or user.';
 comment on column price_catalogue.name is 'The vendored catalogue''s version, or the file the prices came from.';
 comment on column price_catalogue.prices is 'How many model_price rows it brought: what was already known is not written again.';
+comment on column price_catalogue.recorded_at is 'When it was done.';
+comment on column price_catalogue.recorded_by is 'Who did it: the operating system''s user.';
 
 create trigger price_catalogue_append_only before update or delete on price_catalogue
   for each row execute function refuse_change();
@@ -84,14 +90,24 @@ create table model_price (
 
 comment on table model_price is
   'Dated prices. Of the rows that apply to a call, the first by origin_rank, daily window before none, effective_from, revision, over_input_tokens (all descending) is the price.';
+comment on column model_price.price_id is 'The row''s number; llm_call.price_id names the row that priced a call.';
 comment on column model_price.origin is 'Who says so: the catalogue in the binary, `asmm prices import`, or the user; later ones win.';
 comment on column model_price.origin_rank is 'The origin as a number to sort by.';
+comment on column model_price.provider is 'The provider, as the catalogue spells it.';
+comment on column model_price.model is 'The model, as the catalogue spells it.';
+comment on column model_price.service_tier is 'standard, batch, priority, flex …: in force only for calls of this tier.';
 comment on column model_price.effective_from is 'In force from this instant; 1970-01-01 when always.';
 comment on column model_price.daily_from is 'In force only from this second of the UTC day …';
 comment on column model_price.daily_until is '… until before this one.';
 comment on column model_price.revision is 'The act that brought the row; of the rows for one price the highest counts.';
 comment on column model_price.over_input_tokens is 'In force only for calls with more input tokens than this (cache included); 0 for every call.';
 comment on column model_price.input_rate is 'Picodollars (1e-12 USD) a token, which is microdollars per million tokens; so are the other rates.';
+comment on column model_price.cache_read_rate is 'Picodollars a token read from a cache; when null, input_rate counts and the call is estimated.';
+comment on column model_price.cache_write_rate is 'Picodollars a token written at the short lifetime; when null, input_rate counts and the call is estimated.';
+comment on column model_price.cache_write_long_rate is 'Picodollars a token written at the long lifetime; when null, cache_write_rate counts and the call is estimated.';
+comment on column model_price.output_rate is 'Picodollars a generated token other than reasoning.';
+comment on column model_price.reasoning_rate is 'Picodollars a reasoning token; when null, output_rate counts and the call is estimated.';
+comment on column model_price.embedding_rate is 'Picodollars an embedded token.';
 comment on column model_price.web_search_rate is 'Picodollars a web search.';
 comment on column model_price.request_fee is 'Picodollars a call.';
 comment on column model_price.source is 'Where the price was read.';
@@ -119,11 +135,15 @@ create table model_alias (
 
 comment on table model_alias is
   'Which price entry a reported name means. Of one name, the newest row of the user counts if it has a target, else the newest of the catalogue.';
+comment on column model_alias.alias_id is 'The row''s number; higher is newer.';
 comment on column model_alias.origin is 'Who says so: the resolution against the catalogue, or the user.';
 comment on column model_alias.provider is 'The provider as reported; empty when none was (in a user''s row: any).';
 comment on column model_alias.model is 'The model as reported.';
+comment on column model_alias.target_provider is 'The provider of the price entry; null together with target_model.';
 comment on column model_alias.target_model is 'The model of the price entry. Null: the catalogue has none, or the user takes the alias back.';
 comment on column model_alias.revision is 'The newest act of price_catalogue when the name was resolved.';
+comment on column model_alias.recorded_at is 'When the name was resolved or the alias set.';
+comment on column model_alias.recorded_by is 'Who did it: the operating system''s user.';
 
 create index model_alias_name on model_alias (model, provider, alias_id);
 

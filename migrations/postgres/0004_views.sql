@@ -28,6 +28,8 @@ from pipeline_run r
 join status_lookup s on s.status_id = r.status_id;
 
 comment on view v_run is 'Runs with their totals in dollars.';
+comment on column v_run.status is 'running, succeeded, failed, cancelled or abandoned.';
+comment on column v_run.labels is 'Words to find the run by: a JSON object of strings.';
 
 create view v_call as
 select
@@ -59,6 +61,8 @@ from llm_call c
 join pipeline_run r on r.run_id = c.run_id;
 
 comment on view v_call is 'The journal in dollars; an unpriced call''s cost is null.';
+comment on column v_call.estimated_cost_usd is 'What the call cost in dollars, exact; null when unpriced, which is not zero.';
+comment on column v_call.pipeline is 'The pipeline of its run.';
 
 create view v_spend as
 select
@@ -83,6 +87,10 @@ select
 from spend_rollup;
 
 comment on view v_spend is 'Spend by 15 minutes (UTC), pipeline, agent, provider and model, in dollars.';
+comment on column v_spend.bucket_at is 'The start of the 15 minutes, UTC.';
+comment on column v_spend.llm_tokens_input is 'The whole prompts: input and the three cache kinds.';
+comment on column v_spend.llm_tokens_output is 'Everything generated: output and reasoning.';
+comment on column v_spend.estimated_cost_usd is 'What the priced calls cost in dollars, exact.';
 
 create view v_model_alias as
 select a.provider, a.model, a.target_provider, a.target_model, a.origin, a.revision
@@ -120,3 +128,29 @@ join pipeline_run r on r.run_id = c.run_id
 join status_lookup s on s.status_id = r.status_id;
 
 comment on view journal_spend is 'The journal in the shape of the rollup, a row a call: for what the rollup does not tell apart.';
+comment on column journal_spend.bucket is 'The row of the rollup it is in: seconds since 1970 UTC divided by 900 and rounded down.';
+comment on column journal_spend.pipeline is 'The pipeline of its run.';
+comment on column journal_spend.status is 'The status of its run, by code.';
+comment on column journal_spend.unpriced_calls is '1 when the call has no known price, else 0.';
+comment on column journal_spend.input_tokens is 'Prompt tokens neither read from nor written to a cache; 0 when usage is unknown, as the other kinds.';
+comment on column journal_spend.cost_pico is 'Picodollars; 0 when unpriced.';
+
+-- Where a view says nothing of a column, the column means what it means in the table it is read from.
+do $$
+declare
+  missing record;
+begin
+  for missing in
+    select a.attrelid::regclass as view_name, a.attname as column_name, origin.meaning
+    from (values ('v_run', 'pipeline_run'), ('v_call', 'llm_call'), ('v_spend', 'spend_rollup'),
+                 ('v_model_alias', 'model_alias'), ('journal_spend', 'llm_call')) s (view_name, table_name)
+    join pg_attribute a on a.attrelid = s.view_name::regclass and a.attnum > 0
+    cross join lateral (
+      select col_description(o.attrelid, o.attnum) as meaning
+      from pg_attribute o
+      where o.attrelid = s.table_name::regclass and o.attname = a.attname) origin
+    where col_description(a.attrelid, a.attnum) is null
+  loop
+    execute format('comment on column %s.%I is %L', missing.view_name, missing.column_name, missing.meaning);
+  end loop;
+end $$;
