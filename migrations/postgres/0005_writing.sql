@@ -130,10 +130,12 @@ create function step_json(run_id uuid, step_id uuid) returns jsonb
 language sql stable set search_path from current as $$
   select jsonb_build_object(
     'run_id', t.run_id, 'step_id', t.step_id, 'step', t.step, 'agent', t.agent, 'attempt', t.attempt,
-    'status', s.code, 'prompt_version_id', t.prompt_version_id, 'started_at', t.started_at,
-    'completed_at', t.completed_at)
+    'status', s.code, 'prompt_version_id', t.prompt_version_id, 'prompt_version', p.name || '@' || v.version,
+    'started_at', t.started_at, 'completed_at', t.completed_at)
   from pipeline_step_run t
   join status_lookup s on s.status_id = t.status_id
+  left join prompt_version v on v.prompt_version_id = t.prompt_version_id
+  left join prompt p on p.prompt_id = v.prompt_id
   where t.run_id = step_json.run_id and t.step_id = step_json.step_id
 $$;
 

@@ -1,6 +1,7 @@
 //! Writing to Postgres: calls of the functions in `migrations/postgres/0005_writing.sql` and `0006_calls.sql`.
+//! What they answer is used as it is: a role that may only record may not read the tables.
 
-use super::{PostgresStore, PriceScope, Recorded, Repriced};
+use super::{PostgresStore, PriceScope, Recorded, Repriced, Run, Step};
 use crate::domain::{Call, CallId, FinishRun, FinishStep, RunId, StartRun, StartStep, TokenKind, Usd};
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -22,22 +23,22 @@ struct CallKey {
 }
 
 impl PostgresStore {
-    pub(super) async fn start_run(&self, run: &StartRun) -> Result<()> {
-        sqlx::query("select start_run($1, $2, $3, $4, $5, $6)")
+    pub(super) async fn start_run(&self, run: &StartRun) -> Result<Run> {
+        let Json(run) = sqlx::query_scalar("select start_run($1, $2, $3, $4, $5, $6)")
             .bind(run.run_id)
             .bind(&run.pipeline)
             .bind(run.started_at)
             .bind(Json(&run.labels))
             .bind(run.parent_run_id)
             .bind(run.replay_of)
-            .execute(&self.pool)
+            .fetch_one(&self.pool)
             .await?;
-        Ok(())
+        Ok(run)
     }
 
-    pub(super) async fn start_step(&self, step: &StartStep) -> Result<()> {
+    pub(super) async fn start_step(&self, step: &StartStep) -> Result<Step> {
         let attempt = i32::try_from(step.attempt).unwrap_or(i32::MAX);
-        sqlx::query("select start_step($1, $2, $3, $4, $5, $6, $7)")
+        let Json(step) = sqlx::query_scalar("select start_step($1, $2, $3, $4, $5, $6, $7)")
             .bind(step.run_id)
             .bind(step.step_id)
             .bind(&step.step)
@@ -45,30 +46,30 @@ impl PostgresStore {
             .bind(&step.prompt_version)
             .bind(attempt)
             .bind(step.started_at)
-            .execute(&self.pool)
+            .fetch_one(&self.pool)
             .await?;
-        Ok(())
+        Ok(step)
     }
 
-    pub(super) async fn finish_step(&self, finish: &FinishStep) -> Result<()> {
-        sqlx::query("select finish_step($1, $2, $3, $4)")
+    pub(super) async fn finish_step(&self, finish: &FinishStep) -> Result<Step> {
+        let Json(step) = sqlx::query_scalar("select finish_step($1, $2, $3, $4)")
             .bind(finish.run_id)
             .bind(finish.step_id)
             .bind(finish.status.code())
             .bind(finish.completed_at)
-            .execute(&self.pool)
+            .fetch_one(&self.pool)
             .await?;
-        Ok(())
+        Ok(step)
     }
 
-    pub(super) async fn finish_run(&self, finish: &FinishRun) -> Result<()> {
-        sqlx::query("select finish_run($1, $2, $3)")
+    pub(super) async fn finish_run(&self, finish: &FinishRun) -> Result<Run> {
+        let Json(run) = sqlx::query_scalar("select finish_run($1, $2, $3)")
             .bind(finish.run_id)
             .bind(finish.status.code())
             .bind(finish.completed_at)
-            .execute(&self.pool)
+            .fetch_one(&self.pool)
             .await?;
-        Ok(())
+        Ok(run)
     }
 
     pub(super) async fn price_run(

@@ -26,10 +26,12 @@ impl Store {
     pub async fn start_run(&self, run: &StartRun) -> Result<Run> {
         run.check(self.now())?;
         match self {
-            Store::Postgres(s) => s.start_run(run).await?,
-            Store::Sqlite(s) => s.start_run(run).await?,
+            Store::Postgres(s) => s.start_run(run).await,
+            Store::Sqlite(s) => {
+                s.start_run(run).await?;
+                self.run(run.run_id).await
+            }
         }
-        self.run(run.run_id).await
     }
 
     /// Starts a step of a run. The same step again is a no-op. `status` and `completed_at` are not looked
@@ -41,10 +43,12 @@ impl Store {
     pub async fn start_step(&self, step: &StartStep) -> Result<Step> {
         step.check(self.now())?;
         match self {
-            Store::Postgres(s) => s.start_step(step).await?,
-            Store::Sqlite(s) => s.start_step(step).await?,
+            Store::Postgres(s) => s.start_step(step).await,
+            Store::Sqlite(s) => {
+                s.start_step(step).await?;
+                self.step(step.run_id, step.step_id).await
+            }
         }
-        self.step(step.run_id, step.step_id).await
     }
 
     /// Records calls of any number of runs, all or none. Calls that are known are left alone; calls that
@@ -82,10 +86,12 @@ impl Store {
     pub async fn finish_step(&self, finish: &FinishStep) -> Result<Step> {
         finish.check(self.now())?;
         match self {
-            Store::Postgres(s) => s.finish_step(finish).await?,
-            Store::Sqlite(s) => s.finish_step(finish).await?,
+            Store::Postgres(s) => s.finish_step(finish).await,
+            Store::Sqlite(s) => {
+                s.finish_step(finish).await?;
+                self.step(finish.run_id, finish.step_id).await
+            }
         }
-        self.step(finish.run_id, finish.step_id).await
     }
 
     /// Finishes a run: prices what was unpriced, sums the journal, stores the final cost. The same finish
@@ -96,10 +102,12 @@ impl Store {
     pub async fn finish_run(&self, finish: &FinishRun) -> Result<Run> {
         finish.check(self.now())?;
         match self {
-            Store::Postgres(s) => s.finish_run(finish).await?,
-            Store::Sqlite(s) => s.finish_run(finish).await?,
+            Store::Postgres(s) => s.finish_run(finish).await,
+            Store::Sqlite(s) => {
+                s.finish_run(finish).await?;
+                self.run(finish.run_id).await
+            }
         }
-        self.run(finish.run_id).await
     }
 
     /// The run, if it is there.

@@ -1,11 +1,12 @@
 //! Runs and steps as the ledger answers them, and their totals.
 
 use crate::domain::{RunId, Status, StepId, Timestamp, TokenUsage, Usd};
+use serde::Deserialize;
 use sqlx::FromRow;
 use std::collections::BTreeMap;
 
 /// Sums over calls. The token counts may be larger than one call's limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow, Deserialize)]
 pub struct Totals {
     /// Calls recorded.
     #[sqlx(try_from = "i64")]
@@ -38,6 +39,7 @@ pub struct Totals {
     /// Billed web searches.
     pub web_searches: u64,
     #[sqlx(rename = "cost_pico")]
+    #[serde(rename = "estimated_cost_usd")]
     /// What the priced calls cost.
     pub cost: Usd,
 }
@@ -90,8 +92,8 @@ impl std::ops::AddAssign for Totals {
     }
 }
 
-/// A run with the totals of its calls.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+/// A run with the totals of its calls. Its JSON form is what the Postgres functions answer.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Deserialize)]
 pub struct Run {
     /// Its id.
     pub run_id: RunId,
@@ -115,11 +117,12 @@ pub struct Run {
     pub replay_of: Option<RunId>,
     /// The sums of its calls.
     #[sqlx(flatten)]
+    #[serde(flatten)]
     pub totals: Totals,
 }
 
-/// A step of a run.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+/// A step of a run. Its JSON form is what the Postgres functions answer.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Deserialize)]
 pub struct Step {
     /// Its run.
     pub run_id: RunId,
