@@ -1,7 +1,7 @@
 //! The schema: which migrations there are, what a database has of them, and bringing it up to date.
 
 use super::open::lock_file;
-use super::{Store, on_pool};
+use super::{PostgresStore, Store, on_pool};
 use crate::error::{Error, Result};
 use sqlx::migrate::{MigrateError, Migrator};
 
@@ -100,14 +100,33 @@ struct Applied {
     checksum: Vec<u8>,
 }
 
+/// A schema that one may not look into is not the same as one that is not there.
+async fn check_usable(store: &PostgresStore) -> Result<()> {
+    let may_use: Option<bool> =
+        sqlx::query_scalar("select has_schema_privilege(oid, 'usage') from pg_namespace where nspname = $1")
+            .bind(&store.schema)
+            .fetch_optional(&store.pool)
+            .await?;
+    if may_use == Some(false) {
+        return Err(Error::ledger(format!("the user may not use the schema `{}`", store.schema)).hint(
+            "connect as a member of asmm_operator (or asmm_reader to read, asmm_writer to record); see RUNBOOK.md",
+        ));
+    }
+    Ok(())
+}
+
 /// Compares a database with the migrations in this program.
 pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
     let tables: Vec<String> = match store {
-        Store::Postgres(s) => sqlx::query_scalar(
-            "select tablename::text from pg_tables where schemaname = current_schema() order by tablename",
-        )
-        .fetch_all(&s.pool)
-        .await?,
+        Store::Postgres(s) => {
+            check_usable(s).await?;
+            sqlx::query_scalar(
+                "select tablename::text from pg_tables where schemaname = $1 order by tablename",
+            )
+            .bind(&s.schema)
+            .fetch_all(&s.pool)
+            .await?
+        }
         Store::Sqlite(s) => sqlx::query_scalar(
             "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name",
         )
@@ -154,6 +173,12 @@ pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
     })
 }
 
+/// Held until dropped.
+enum MigrationLock {
+    File { _held: std::fs::File },
+    Transaction { _held: sqlx::Transaction<'static, sqlx::Postgres> },
+}
+
 impl Store {
     /// The migrations that are not applied, in order.
     ///
@@ -170,10 +195,7 @@ impl Store {
 
     /// Brings the schema up to date and the vendored catalogue in; answers what was applied.
     pub async fn migrate(&self) -> Result<Vec<MigrationName>> {
-        let _lock = match self {
-            Store::Sqlite(s) => Some(lock_file(&s.path)?),
-            Store::Postgres(_) => None,
-        };
+        let _lock = self.lock_migration().await?;
         let pending = self.pending_migrations().await?;
         if !pending.is_empty() {
             let outcome = match self {
@@ -181,6 +203,7 @@ impl Store {
                     let mut migrator =
                         Migrator { migrations: POSTGRES.migrations.clone(), ..Migrator::DEFAULT };
                     migrator.create_schema(s.schema.clone());
+                    migrator.set_locking(false);
                     migrator.run(&s.pool).await
                 }
                 Store::Sqlite(s) => SQLITE.run(&s.pool).await,
@@ -189,6 +212,22 @@ impl Store {
         }
         self.load_vendored_catalogue().await?;
         Ok(pending)
+    }
+
+    /// One migration at a time, with the catalogue that follows it. sqlx's own lock ends before the
+    /// catalogue, and a failed migration would leave it with a connection of the pool.
+    async fn lock_migration(&self) -> Result<MigrationLock> {
+        match self {
+            Store::Sqlite(s) => Ok(MigrationLock::File { _held: lock_file(&s.path)? }),
+            Store::Postgres(s) => {
+                let mut held = s.pool.begin().await?;
+                sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))")
+                    .bind(format!("asmm migrate {}", s.schema))
+                    .execute(&mut *held)
+                    .await?;
+                Ok(MigrationLock::Transaction { _held: held })
+            }
+        }
     }
 
     fn migration_failed(&self, error: MigrateError) -> Error {

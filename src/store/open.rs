@@ -40,14 +40,17 @@ impl Store {
     pub async fn open(location: &Location, clock: Clock) -> Result<Store> {
         let store = Self::connect(location, clock).await?;
         match store.schema_state().await? {
-            SchemaState::Current => {}
             SchemaState::Empty | SchemaState::Pending(_) if matches!(store, Store::Sqlite(_)) => {
                 store.migrate().await?;
             }
+            // Another process may be between the schema and its prices: `migrate` waits for it.
+            SchemaState::Current if matches!(store, Store::Sqlite(_)) => {
+                if !store.has_vendored_catalogue().await? {
+                    store.migrate().await?;
+                }
+            }
+            SchemaState::Current => {}
             state => return Err(state.into_error(&store)),
-        }
-        if matches!(store, Store::Sqlite(_)) {
-            store.load_vendored_catalogue().await?;
         }
         Ok(store)
     }
@@ -85,6 +88,7 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
         .application_name("asmm")
         .options([("search_path", format!("{},pg_temp", location.schema).as_str())])
         .disable_statement_logging();
+    knock(&options).await.map_err(|e| name_ledger(e.into(), &shown))?;
     let pool = PgPoolOptions::new()
         .min_connections(0)
         .max_connections(4)
@@ -99,6 +103,19 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
         clock,
         names: super::Names::default(),
     }))
+}
+
+/// Whether anybody listens. A pool takes a refused connection for a server that is starting up and tries
+/// again until its patience ends; whoever waits for the answer wants it at once.
+async fn knock(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let (host, port) = (options.get_host(), options.get_port());
+    if options.get_socket().is_some() || host.starts_with('/') {
+        return Ok(());
+    }
+    match tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect((host, port))).await {
+        Ok(connected) => Ok(connected.map(drop)?),
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
 }
 
 /// Schema names are kept to what needs no quoting, so that they read the same everywhere.

@@ -245,7 +245,14 @@ impl Store {
         .await?))
     }
 
-    /// Brings the catalogue of this program into the ledger, unless the ledger has it or a newer one.
+    /// Whether the ledger has the catalogue of this program, or a newer one.
+    pub(super) async fn has_vendored_catalogue(&self) -> Result<bool> {
+        let loaded = self.catalogue_version().await?;
+        Ok(loaded.is_some_and(|version| version.as_str() >= Catalogue::VERSION))
+    }
+
+    /// Brings the catalogue of this program into the ledger, unless the ledger has it or a newer one. Only
+    /// under the lock of `migrate`: two at once would bring it twice.
     pub(super) async fn load_vendored_catalogue(&self) -> Result<()> {
         let loaded = self.catalogue_version().await?;
         if loaded.as_deref().is_some_and(|version| version >= Catalogue::VERSION) {
