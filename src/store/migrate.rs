@@ -233,7 +233,16 @@ impl Store {
     fn migration_failed(&self, error: MigrateError) -> Error {
         let error = match error {
             MigrateError::ExecuteMigration(cause, version) => {
-                Error::from(cause).at(format_args!("migration {version} failed and was rolled back"))
+                let name = migrator(self).iter().find(|m| m.version == version).map(name_of);
+                let name = name.map_or_else(|| version.to_string(), |m| format!("{version:04}_{}", m.name));
+                let error =
+                    Error::from(cause).at(format_args!("migration {name} failed and was rolled back"));
+                match error.next_step() {
+                    Some(_) => error,
+                    None => {
+                        error.hint("remove what is in its way and run `asmm migrate` again: it goes on there")
+                    }
+                }
             }
             MigrateError::Execute(cause) => Error::from(cause),
             MigrateError::VersionMissing(version) => SchemaState::Newer(version).into_error(self),

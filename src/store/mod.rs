@@ -54,6 +54,7 @@ pub struct PostgresStore {
 pub struct SqliteStore {
     pool: SqlitePool,
     path: PathBuf,
+    read_only: bool,
     shown: String,
     clock: Clock,
     names: Names,

@@ -32,19 +32,20 @@ impl std::fmt::Debug for Location {
 }
 
 impl Store {
-    /// Opens a ledger for use. A SQLite file is created and migrated if need be; a Postgres ledger must have
-    /// been migrated by `asmm migrate`.
+    /// Opens a ledger for use. A SQLite file is created and migrated if need be, unless the URL ends in
+    /// `?mode=ro`; a Postgres ledger must have been migrated by `asmm migrate`.
     ///
     /// # Errors
     /// Of kind `Ledger` when the database cannot be reached, is no ledger, or has another schema version.
     pub async fn open(location: &Location, clock: Clock) -> Result<Store> {
         let store = Self::connect(location, clock).await?;
+        let migrates_itself = matches!(&store, Store::Sqlite(s) if !s.read_only);
         match store.schema_state().await? {
-            SchemaState::Empty | SchemaState::Pending(_) if matches!(store, Store::Sqlite(_)) => {
+            SchemaState::Empty | SchemaState::Pending(_) if migrates_itself => {
                 store.migrate().await?;
             }
             // Another process may be between the schema and its prices: `migrate` waits for it.
-            SchemaState::Current if matches!(store, Store::Sqlite(_)) => {
+            SchemaState::Current if migrates_itself => {
                 if !store.has_vendored_catalogue().await? {
                     store.migrate().await?;
                 }
@@ -62,10 +63,15 @@ impl Store {
         } else if let Some(path) = location.url.strip_prefix("sqlite:") {
             connect_sqlite(path, clock).await
         } else {
-            let scheme: String =
-                location.url.split(':').next().unwrap_or_default().chars().take(20).collect();
-            Err(Error::usage(format!("the database URL starts with `{scheme}`"))
-                .hint("write postgres://user@host/database or sqlite:PATH"))
+            // Only a plain word before `://` is repeated: anything else could be a password.
+            let scheme = location.url.split_once("://").map(|(scheme, _)| scheme);
+            let is_word =
+                |s: &&str| s.len() <= 20 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+');
+            let message = match scheme.filter(is_word) {
+                Some(scheme) => format!("the database URL starts with `{scheme}`"),
+                None => "the database URL names no kind of database".to_owned(),
+            };
+            Err(Error::usage(message).hint("write postgres://user@host/database or sqlite:PATH"))
         }
     }
 }
@@ -166,7 +172,7 @@ async fn connect_sqlite(path_and_query: &str, clock: Clock) -> Result<Store> {
         .connect_with(options)
         .await
         .map_err(|e| name_ledger(e.into(), &shown))?;
-    Ok(Store::Sqlite(SqliteStore { pool, path, shown, clock, names: super::Names::default() }))
+    Ok(Store::Sqlite(SqliteStore { pool, path, read_only, shown, clock, names: super::Names::default() }))
 }
 
 /// A new file is switched to write-ahead logging under a file lock: SQLite does not queue that switch, so

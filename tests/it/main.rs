@@ -3,4 +3,5 @@
 mod support;
 
 mod ground;
+mod schema;
 mod writing;

@@ -1,0 +1,113 @@
+//! The schema itself: what is in it, how it comes into a database, and who may do what with it.
+
+mod parity;
+mod privileges;
+mod reference;
+mod refusals;
+mod roles;
+mod states;
+mod together;
+
+use crate::support::TestDb;
+use asmm::clock::Clock;
+use asmm::domain::{Call, CallId, Outcome, RunId, StartRun, Timestamp, TokenUsage};
+use asmm::error::Error;
+use asmm::store::{Location, Store};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, SqliteConnection};
+use std::str::FromStr;
+use uuid::Uuid;
+
+fn location(db: &TestDb) -> Location {
+    Location { url: db.url.clone(), schema: db.schema.clone() }
+}
+
+async fn connect(db: &TestDb) -> Store {
+    Store::connect(&location(db), Clock::System).await.unwrap()
+}
+
+async fn migrated(db: &TestDb) -> Store {
+    let store = connect(db).await;
+    store.migrate().await.unwrap();
+    store
+}
+
+/// An error as a user reads it, with what differs from run to run replaced.
+fn said(error: &Error, hidden: &[(&str, &str)]) -> String {
+    let hint = error.next_step().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    let text = format!("{error}{hint}\n{:?}, exit code {}", error.kind(), error.exit_code());
+    hidden.iter().fold(text, |text, (hide, shown)| text.replace(hide, shown))
+}
+
+async fn postgres(db: &TestDb) -> PgConnection {
+    let options = PgConnectOptions::from_str(&db.url).unwrap();
+    options.options([("search_path", &db.schema)]).connect().await.unwrap()
+}
+
+async fn sqlite(db: &TestDb) -> SqliteConnection {
+    let options = SqliteConnectOptions::from_str(&db.url).unwrap();
+    options.create_if_missing(true).connect().await.unwrap()
+}
+
+fn is_postgres(db: &TestDb) -> bool {
+    db.url.starts_with("postgres")
+}
+
+/// Does something to the database behind the program's back.
+async fn execute(db: &TestDb, sql: &str) {
+    let sql = AssertSqlSafe(sql.to_owned());
+    if is_postgres(db) {
+        sqlx::raw_sql(sql).execute(&mut postgres(db).await).await.unwrap();
+    } else {
+        sqlx::raw_sql(sql).execute(&mut sqlite(db).await).await.unwrap();
+    }
+}
+
+/// The one number that a query answers.
+async fn count(db: &TestDb, sql: &str) -> i64 {
+    let sql = AssertSqlSafe(sql.to_owned());
+    if is_postgres(db) {
+        sqlx::query_scalar(sql).fetch_one(&mut postgres(db).await).await.unwrap()
+    } else {
+        sqlx::query_scalar(sql).fetch_one(&mut sqlite(db).await).await.unwrap()
+    }
+}
+
+fn run_id(n: u128) -> RunId {
+    RunId(Uuid::from_u128(n))
+}
+
+fn an_hour_ago() -> Timestamp {
+    Clock::System.now().plus_micros(-3_600_000_000)
+}
+
+fn start(n: u128) -> StartRun {
+    StartRun {
+        run_id: run_id(n),
+        pipeline: "enrichment".into(),
+        started_at: an_hour_ago(),
+        labels: [("team".to_owned(), "data".to_owned())].into(),
+        parent_run_id: None,
+        replay_of: None,
+    }
+}
+
+fn call(run: u128, n: u128) -> Call {
+    Call {
+        run_id: run_id(run),
+        call_id: CallId(Uuid::from_u128(n)),
+        step_id: None,
+        agent: "researcher".into(),
+        provider: "openai".into(),
+        model: "gpt-4o".into(),
+        operation: "chat".into(),
+        service_tier: "standard".into(),
+        called_at: an_hour_ago(),
+        usage: Some(TokenUsage { input: 1000, output: 10, ..TokenUsage::default() }),
+        latency_ms: Some(120),
+        outcome: Outcome::Ok,
+        response_id: Some("resp-1".into()),
+        pipeline: None,
+    }
+}
