@@ -1,16 +1,18 @@
 //! The schema itself: what is in it, how it comes into a database, and who may do what with it.
 
 mod parity;
-mod privileges;
 mod reference;
 mod refusals;
 mod roles;
+mod shape;
 mod states;
 mod together;
 
 use crate::support::TestDb;
 use asmm::clock::Clock;
-use asmm::domain::{Call, CallId, Outcome, RunId, StartRun, Timestamp, TokenUsage};
+use asmm::domain::{
+    Call, CallId, FinishRun, Outcome, RunId, StartRun, StartStep, Status, StepId, Timestamp, TokenUsage,
+};
 use asmm::error::Error;
 use asmm::store::{Location, Store};
 use sqlx::postgres::PgConnectOptions;
@@ -110,4 +112,36 @@ fn call(run: u128, n: u128) -> Call {
         response_id: Some("resp-1".into()),
         pipeline: None,
     }
+}
+
+/// A ledger in which no column of a view is null throughout: a run, and its replay with a step and a call.
+async fn filled(db: &TestDb) -> Store {
+    let store = migrated(db).await;
+    store.start_run(&start(1)).await.unwrap();
+    let replay = StartRun {
+        started_at: an_hour_ago().plus_micros(60_000_000),
+        parent_run_id: Some(run_id(1)),
+        replay_of: Some(run_id(1)),
+        ..start(2)
+    };
+    store.start_run(&replay).await.unwrap();
+    let step_id = StepId(Uuid::from_u128(7));
+    let step = StartStep {
+        run_id: run_id(2),
+        step_id,
+        step: "research".into(),
+        agent: String::new(),
+        prompt_version: None,
+        attempt: 1,
+        started_at: Some(an_hour_ago()),
+        status: None,
+        completed_at: None,
+    };
+    store.start_step(&step).await.unwrap();
+    store.record_calls(&[call(1, 1), Call { step_id: Some(step_id), ..call(2, 2) }]).await.unwrap();
+    for n in [1, 2] {
+        let finish = FinishRun { run_id: run_id(n), status: Status::Succeeded, completed_at: None };
+        store.finish_run(&finish).await.unwrap();
+    }
+    store
 }
