@@ -115,24 +115,30 @@ async fn check_usable(store: &PostgresStore) -> Result<()> {
     Ok(())
 }
 
-/// Compares a database with the migrations in this program.
-pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
-    let tables: Vec<String> = match store {
+async fn table_names(store: &Store) -> Result<Vec<String>, sqlx::Error> {
+    match store {
         Store::Postgres(s) => {
-            check_usable(s).await?;
             sqlx::query_scalar(
                 "select tablename::text from pg_tables where schemaname = $1 order by tablename",
             )
             .bind(&s.schema)
             .fetch_all(&s.pool)
-            .await?
+            .await
         }
         Store::Sqlite(s) => sqlx::query_scalar(
             "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by name",
         )
         .fetch_all(&s.pool)
-        .await?,
-    };
+        .await,
+    }
+}
+
+/// Compares a database with the migrations in this program.
+pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
+    if let Store::Postgres(s) = store {
+        check_usable(s).await?;
+    }
+    let tables = table_names(store).await?;
     if !tables.iter().any(|t| t == "_sqlx_migrations") {
         return Ok(match tables.into_iter().next() {
             Some(table) => SchemaState::NoLedger(table),
@@ -146,7 +152,9 @@ pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
         .fetch_all(pool)
         .await?
     });
-    if !applied.is_empty() && !tables.iter().any(|t| t == "status_lookup") {
+    // Looked at again, because another process may have applied the first migration since.
+    let is_ledger = |tables: &[String]| tables.iter().any(|t| t == "status_lookup");
+    if !applied.is_empty() && !is_ledger(&tables) && !is_ledger(&table_names(store).await?) {
         return Ok(SchemaState::NoLedger("_sqlx_migrations".to_owned()));
     }
     let known = migrator(store);
