@@ -83,7 +83,8 @@ fn migrations_are_pairs_that_say_why() {
     let names = files("postgres");
     assert_eq!(names, files("sqlite"));
     for (place, name) in names.iter().enumerate() {
-        assert!(name.starts_with(&format!("{:04}_", place + 1)) && name.ends_with(".sql"), "{name}");
+        assert!(name.starts_with(&format!("{:04}_", place + 1)), "{name}");
+        assert_eq!(Path::new(name).extension().unwrap(), "sql");
         for folder in ["postgres", "sqlite"] {
             let text = std::fs::read_to_string(root.join(folder).join(name)).unwrap();
             let opening: String = text.lines().take_while(|line| line.starts_with("--")).collect();

@@ -5,6 +5,7 @@ use crate::support::{TestDb, block_on, postgres_url};
 use asmm::clock::Clock;
 use asmm::store::{Location, Store};
 use std::error::Error as _;
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// A password that would be noticed.
@@ -19,7 +20,7 @@ fn refusal(url: &str, schema: &str) -> String {
     let mut everything = format!("{error} {error:?} {error:#?} {location:?} {:?}", error.next_step());
     let mut cause = error.source();
     while let Some(error) = cause {
-        everything.push_str(&format!("{error} {error:?}"));
+        write!(everything, "{error} {error:?}").unwrap();
         cause = error.source();
     }
     assert!(!everything.contains("hunter2") && !everything.contains("sekret"), "{everything}");

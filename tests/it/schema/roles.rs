@@ -223,7 +223,10 @@ async fn with_login<F: Future<Output = ()>>(
     sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
     let (_, server) = db.url.rsplit_once('@').unwrap();
     work(Location { url: format!("postgres://{user}:pw@{server}"), schema: db.schema.clone() }).await;
-    sqlx::raw_sql(AssertSqlSafe(format!("drop role {user}"))).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("drop owned by {user} cascade; drop role {user}")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
 }
 
 /// Records a run through the client; answers how many of its two calls are unpriced.
@@ -344,6 +347,26 @@ fn a_stranger_is_told_which_roles_there_are() {
             hint: connect as a member of asmm_operator (or asmm_reader to read, asmm_writer to record); see RUNBOOK.md
             Ledger, exit code 7
             ");
+        })
+        .await;
+    });
+}
+
+/// Whoever may make a schema may have a ledger in it: nothing in it needs a superuser.
+#[test]
+fn a_plain_user_migrates_and_owns() {
+    block_on(async {
+        let db = TestDb::postgres();
+        with_login(&db, None, |location| async move {
+            let user = location.url.split(['/', ':']).nth(3).unwrap().to_owned();
+            let grant = format!("do $$ begin execute format('grant create on database %I to {user}', current_database()); end $$");
+            psql(&grant, &location.schema).success();
+            let store = Store::connect(&location, Clock::System).await.unwrap();
+            assert_eq!(store.migrate().await.unwrap().len(), 7);
+            assert_eq!(record_through_the_client(&store).await, 1);
+            let writes = psql(&format!("set role asmm_writer; {}", recording()[0]), &location.schema);
+            writes.success();
+            store.close().await;
         })
         .await;
     });
