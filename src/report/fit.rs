@@ -94,23 +94,39 @@ fn first_to_go(columns: &[FitColumn]) -> Option<usize> {
     droppable.max_by_key(|(place, column)| (column.keep, *place)).map(|(place, _)| place)
 }
 
-/// Gives the columns of words what the numbers leave: each what it needs, or else a fair part.
+/// Gives words and ids what the numbers leave: ids enough to name a thing, words what they need or else a
+/// fair part, and ids what is then left.
 fn share_out(columns: &mut [FitColumn], room: usize) {
     let gaps = GAP * columns.len().saturating_sub(1);
     let fixed: usize = columns.iter().filter(|c| !c.kind.is_text()).map(|c| c.natural).sum();
-    let mut left = room.saturating_sub(gaps + fixed);
-    let mut words: Vec<&mut FitColumn> = columns.iter_mut().filter(|c| c.kind.is_text()).collect();
-    words.sort_by_key(|column| column.natural);
-    let mut waiting = words.len();
-    for column in words {
-        column.width = column.natural.min(left / waiting);
-        left -= column.width;
-        waiting -= 1;
-    }
+    let left = room.saturating_sub(gaps + fixed);
+    let asked = |column: &FitColumn| column.least(usize::MAX, WANTED_ID);
+    let left = left - level(columns, left, |column| column.kind.is_text(), asked);
+    let ids =
+        columns.iter().filter(|column| column.kind == Kind::Id).map(|column| column.width).sum::<usize>();
+    level(columns, left + ids, |column| column.kind == Kind::Id, |column| column.natural);
     // One number alone may still be too wide for a very narrow terminal.
     if let [only] = columns {
         only.width = only.width.min(room);
     }
+}
+
+/// Gives each of the `chosen` columns what it asks for, or else a fair part of `room`; answers what they took.
+fn level(
+    columns: &mut [FitColumn],
+    room: usize,
+    chosen: impl Fn(&FitColumn) -> bool,
+    asked: impl Fn(&FitColumn) -> usize,
+) -> usize {
+    let mut chosen: Vec<&mut FitColumn> = columns.iter_mut().filter(|column| chosen(column)).collect();
+    chosen.sort_by_key(|column| asked(column));
+    let (mut left, mut waiting) = (room, chosen.len());
+    for column in chosen {
+        column.width = asked(column).min(left / waiting);
+        left -= column.width;
+        waiting -= 1;
+    }
+    room - left
 }
 
 fn sum(columns: &[FitColumn], width: impl Fn(&FitColumn) -> usize) -> usize {

@@ -34,8 +34,8 @@ fn range(window: &Window, unicode: bool) -> String {
     }
 }
 
-/// Range, time zone, catalogue and coverage in one line; empty if nothing is known.
-pub(super) fn about(scope: &Scope, unicode: bool) -> String {
+/// Range, time zone, catalogue and coverage, as far as they are known.
+pub(super) fn about(scope: &Scope, unicode: bool) -> Vec<String> {
     let mut parts = Vec::new();
     if let Some(window) = &scope.window {
         parts.push(range(window, unicode));
@@ -53,7 +53,7 @@ pub(super) fn about(scope: &Scope, unicode: bool) -> String {
         let (calls, noun) = counted(coverage.calls);
         parts.push(format!("{share} of {calls} {noun} priced"));
     }
-    tame(&parts.join(if unicode { " · " } else { " | " })).into_owned()
+    parts.iter().map(|part| tame(part).into_owned()).collect()
 }
 
 /// The warning that sums are not complete, if they are not.

@@ -4,6 +4,7 @@ use super::cell::Cell;
 use super::footer::whole_days;
 use super::model::{Column, Table};
 use super::{Coverage, Document, Report, Scope, number};
+use crate::domain::Window;
 use crate::error::{Error, Result};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::io::Write;
@@ -63,19 +64,22 @@ impl Serialize for DocumentJson<'_> {
 
 /// The entries every report has; what is not known is `null`, so that a reader need not ask whether a key is there.
 fn scope_entries<M: SerializeMap>(map: &mut M, scope: &Scope) -> Result<(), M::Error> {
-    map.serialize_entry(
-        "window",
-        &scope.window.as_ref().map(|window| {
-            serde_json::json!({
-                "since": window.since.to_string(),
-                "until": window.until.to_string(),
-                "days": whole_days(window),
-            })
-        }),
-    )?;
+    map.serialize_entry("window", &scope.window.map(WindowJson))?;
     map.serialize_entry("time_zone", &scope.names_zone().then(|| scope.zone().name()))?;
     map.serialize_entry("catalogue", &scope.catalogue)?;
     map.serialize_entry("coverage", &scope.coverage.map(CoverageJson))
+}
+
+struct WindowJson(Window);
+
+impl Serialize for WindowJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("since", &self.0.since)?;
+        map.serialize_entry("until", &self.0.until)?;
+        map.serialize_entry("days", &whole_days(&self.0))?;
+        map.end()
+    }
 }
 
 struct CoverageJson(Coverage);

@@ -42,7 +42,7 @@ pub(super) fn document(document: &Document) -> String {
 }
 
 fn foot(scope: &Scope, notes: &[String]) -> Vec<String> {
-    let about = Some(footer::about(scope, true)).filter(|about| !about.is_empty());
+    let about = Some(escaped(&footer::about(scope, true).join(" · "))).filter(|about| !about.is_empty());
     let warning = footer::warning(scope).map(|warning| format!("**Warning:** {warning}"));
     let notes = notes.iter().map(|note| tame(note).into_owned());
     about.into_iter().chain(warning).chain(notes).map(|line| format!("{line}\n")).collect()

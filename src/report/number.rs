@@ -1,6 +1,7 @@
 //! Numbers for the eye. Integer arithmetic throughout: no float touches money.
 
 use crate::domain::Usd;
+use std::cmp::Ordering;
 
 /// `digits` (with a sign, perhaps, and decimals) with a comma between thousands.
 pub(super) fn thousands(digits: &str) -> String {
@@ -66,9 +67,9 @@ pub(super) fn exact_decimals(amounts: impl Iterator<Item = Usd>) -> usize {
 
 /// An amount with `decimals` decimals: `$1,234.50`, `-$0.25`, `<$0.01`.
 pub(super) fn dollars(usd: Usd, decimals: usize, signed: bool) -> String {
-    let sign = match usd.pico() {
-        ..0 => "-",
-        1.. if signed => "+",
+    let sign = match usd.cmp(&Usd::ZERO) {
+        Ordering::Less => "-",
+        Ordering::Greater if signed => "+",
         _ => "",
     };
     let magnitude = if usd < Usd::ZERO { Usd::from_pico(usd.pico().saturating_neg()) } else { usd };

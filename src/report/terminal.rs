@@ -4,7 +4,7 @@ use super::cell::{Cell, Kind};
 use super::fit::{FitColumn, GAP, fit};
 use super::look::{Look, total_place};
 use super::model::Table;
-use super::text::{cut_end, cut_start, tame, width, wrap};
+use super::text::{cut_end, cut_start, tame, width, wrap, wrap_parts};
 use super::{Document, Report, Scope, Style, footer};
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, TableStyle};
 
@@ -78,9 +78,9 @@ impl Page {
     }
 
     fn foot(&mut self, scope: &Scope, notes: &[String]) {
-        let about = footer::about(scope, self.style.unicode);
-        if !about.is_empty() {
-            self.words(&about, Paint::Dim);
+        let separator = if self.style.unicode { " ·" } else { " |" };
+        for line in wrap_parts(&footer::about(scope, self.style.unicode), separator, self.style.width) {
+            self.line(&line, Paint::Dim);
         }
         if let Some(warning) = footer::warning(scope) {
             self.words(&warning, Paint::Yellow);
@@ -166,7 +166,9 @@ fn lines(table: &Table, columns: &[FitColumn], style: Style) -> Vec<String> {
     }
     for (place, column) in columns.iter().enumerate() {
         if let Some(drawn) = drawn.column_mut(place) {
-            drawn.set_padding((0, if place + 1 < columns.len() { 2 } else { 0 }));
+            // comfy-table puts one more blank between two columns, where a border would be.
+            let right = if place + 1 < columns.len() { 1 } else { 0 };
+            drawn.set_padding((0, right));
             if column.kind.is_number() {
                 drawn.set_cell_alignment(CellAlignment::Right);
             }

@@ -63,6 +63,24 @@ pub(super) fn cut_start(text: &str, room: usize, mark: &str) -> String {
     shorter.find(|cut| width(cut) <= room).unwrap_or_else(|| ".".repeat(room))
 }
 
+/// `parts` with `separator` after each but the last, in lines of at most `room` columns, broken between
+/// parts where possible.
+pub(super) fn wrap_parts(parts: &[String], separator: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (place, part) in parts.iter().enumerate() {
+        let end = if place + 1 < parts.len() { separator } else { "" };
+        let part = format!("{part}{end}");
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(&part) <= room => {
+                line.push(' ');
+                line.push_str(&part);
+            }
+            _ => lines.extend(wrap(&part, room)),
+        }
+    }
+    lines
+}
+
 /// `text` in lines of at most `room` columns, broken between words where possible.
 pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
     let room = room.max(2);
