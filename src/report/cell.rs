@@ -60,7 +60,9 @@ pub enum Kind {
     Count,
     /// [`Cell::Tokens`].
     Tokens,
-    /// [`Cell::Usd`], rounded in tables to the decimals that suit the column's largest amount.
+    /// [`Cell::Usd`]. In tables the column's largest amount decides the decimals of all: 2 from one dollar
+    /// up, 4 from a cent, 6 from a hundredth of a cent, then 8 and 12. What that would round to 0 is shown as
+    /// less than the smallest step: `<$0.01`.
     Usd,
     /// [`Cell::Usd`], never rounded: prices and the arithmetic of a cost.
     UsdExact,

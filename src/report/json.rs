@@ -5,25 +5,22 @@ use super::footer::whole_days;
 use super::model::{Column, Table};
 use super::{Coverage, Document, Report, Scope, number};
 use crate::domain::Window;
-use crate::error::{Error, Result};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use std::io::Write;
+use std::io::{self, Write};
 
 /// Writes a report as one object on one line.
-pub(super) fn report(out: &mut dyn Write, report: &Report) -> Result<()> {
+pub(super) fn report(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     line(out, &ReportJson(report))
 }
 
 /// Writes a document as one object on one line: the scope, then its fields, then an array per section.
-pub(super) fn document(out: &mut dyn Write, document: &Document) -> Result<()> {
+pub(super) fn document(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     line(out, &DocumentJson(document))
 }
 
-fn line(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
-    serde_json::to_writer(&mut *out, value)
-        .map_err(std::io::Error::from)
-        .and_then(|()| out.write_all(b"\n"))
-        .map_err(|error| Error::io("the report cannot be written", error))
+fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
 }
 
 struct ReportJson<'a>(&'a Report);

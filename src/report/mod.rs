@@ -56,7 +56,7 @@ pub use model::{Column, Shown, Table, TableOf};
 use crate::domain::Window;
 use crate::error::{Error, Result};
 use chrono_tz::Tz;
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
 
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -177,7 +177,7 @@ pub struct Report {
     pub table: Table,
     /// What to say instead of no rows.
     pub empty: Empty,
-    /// Lines under the table, for people.
+    /// Lines under the table, for people; in markdown they are taken as markdown.
     pub notes: Vec<String>,
 }
 
@@ -197,8 +197,8 @@ impl Report {
         match format {
             Format::Table => write_text(out, &terminal::report(self, style)),
             Format::Markdown => write_text(out, &markdown::report(self)),
-            Format::Json => json::report(out, self),
-            Format::Csv => csv::table(out, &self.table).map_err(unwritable),
+            Format::Json => buffered(out, |out| json::report(out, self)),
+            Format::Csv => buffered(out, |out| csv::table(out, &self.table)),
         }
     }
 
@@ -241,7 +241,7 @@ pub struct Document {
     pub fields: Vec<Field>,
     /// The tables.
     pub sections: Vec<Section>,
-    /// Lines at the end, for people.
+    /// Lines at the end, for people; in markdown they are taken as markdown.
     pub notes: Vec<String>,
 }
 
@@ -274,8 +274,8 @@ impl Document {
         match format {
             Format::Table => write_text(out, &terminal::document(self, style)),
             Format::Markdown => write_text(out, &markdown::document(self)),
-            Format::Json => json::document(out, self),
-            Format::Csv => csv::document(out, self).map_err(unwritable),
+            Format::Json => buffered(out, |out| json::document(out, self)),
+            Format::Csv => buffered(out, |out| csv::document(out, self)),
         }
     }
 
@@ -289,7 +289,14 @@ fn write_text(out: &mut dyn Write, text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).map_err(unwritable)
 }
 
-fn unwritable(error: std::io::Error) -> Error {
+/// Rows are written as they come, in few and large writes: a report may have more of them than fit in memory
+/// twice.
+fn buffered(out: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::new(out);
+    write(&mut out).and_then(|()| out.flush()).map_err(unwritable)
+}
+
+fn unwritable(error: io::Error) -> Error {
     Error::io("the report cannot be written", error)
 }
 

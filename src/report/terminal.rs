@@ -39,7 +39,7 @@ impl Page {
         if line.is_empty() || code.is_empty() || !self.style.color {
             self.text.push_str(line);
         } else {
-            self.text.push_str(&format!("\u{1b}[{code}m{line}\u{1b}[0m"));
+            self.text.extend(["\u{1b}[", code, "m", line, "\u{1b}[0m"]);
         }
         self.text.push('\n');
     }
@@ -167,7 +167,7 @@ fn lines(table: &Table, columns: &[FitColumn], style: Style) -> Vec<String> {
     for (place, column) in columns.iter().enumerate() {
         if let Some(drawn) = drawn.column_mut(place) {
             // comfy-table puts one more blank between two columns, where a border would be.
-            let right = if place + 1 < columns.len() { 1 } else { 0 };
+            let right = u16::from(place + 1 < columns.len());
             drawn.set_padding((0, right));
             if column.kind.is_number() {
                 drawn.set_cell_alignment(CellAlignment::Right);
