@@ -4,6 +4,7 @@ pub mod clock;
 pub mod domain;
 pub mod error;
 pub mod pricing;
+pub mod report;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
