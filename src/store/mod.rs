@@ -4,6 +4,7 @@
 //! both; the write paths differ: Postgres has functions (`migrations/postgres/0005_writing.sql`), SQLite
 //! has the same operations as transactions in [`sqlite`].
 
+mod apply;
 mod call;
 mod codec;
 mod failure;
@@ -14,14 +15,19 @@ mod postgres;
 mod prices;
 mod record;
 mod run;
+mod runs;
+mod spend;
 mod sqlite;
 
+pub use apply::{Applied, Change};
 pub use call::RecordedCall;
 pub use migrate::{MigrationName, SchemaState};
 pub use open::Location;
 pub use prices::{Alias, MissingPrice, PriceScope, Pushed, Repriced};
 pub use record::MAX_BATCH;
 pub use run::{Recorded, Run, Step, Totals};
+pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend};
+pub use spend::{Filter, SpendBy, SpendKey};
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
