@@ -6,24 +6,9 @@
 
 use super::sqlite::{self, calls};
 use super::{MAX_BATCH, Recorded, SqliteStore, Store};
-use crate::domain::{Call, FinishRun, FinishStep, StartRun, StartStep};
+use crate::domain::{Call, Event, FinishStep, StartStep};
 use crate::error::{Error, ErrorKind, Result};
 use sqlx::SqliteConnection;
-
-/// One change of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// A run starts.
-    StartRun(StartRun),
-    /// A step starts, and if its `status` is a final one, also ends.
-    StartStep(StartStep),
-    /// A model was called.
-    Call(Call),
-    /// A step finishes.
-    FinishStep(FinishStep),
-    /// A run finishes.
-    FinishRun(FinishRun),
-}
 
 /// What became of a chunk.
 #[derive(Debug, Default)]
@@ -46,35 +31,28 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be reached or fails; on SQLite the chunk is then not applied at all, on
     /// Postgres a part of it may be. Applying it again is safe.
-    pub async fn apply(&self, changes: &[Change]) -> Result<Applied> {
+    pub async fn apply(&self, changes: &[Event]) -> Result<Applied> {
         let now = self.now();
         let names = changes.iter().filter_map(|c| match c {
-            Change::Call(call) => Some((call.provider.as_str(), call.model.as_str())),
+            Event::Call(call) => Some((call.provider.as_str(), call.model.as_str())),
             _ => None,
         });
         self.resolve_names(names).await?;
         let mut applied = Applied::default();
-        let mut valid: Vec<(usize, &Change)> = Vec::with_capacity(changes.len());
+        let mut valid: Vec<(usize, &Event)> = Vec::with_capacity(changes.len());
         for (place, change) in changes.iter().enumerate() {
-            let checked = match change {
-                Change::StartRun(run) => run.check(now),
-                Change::StartStep(step) => step.check(now),
-                Change::Call(call) => call.check(now),
-                Change::FinishStep(finish) => finish.check(now),
-                Change::FinishRun(finish) => finish.check(now),
-            };
-            match checked {
+            match change.check(now) {
                 Ok(()) => valid.push((place, change)),
                 Err(error) => applied.refused.push((place, error)),
             }
         }
         valid.sort_by_key(|(place, change)| {
             let kind = match change {
-                Change::StartRun(_) => 0,
-                Change::StartStep(_) => 1,
-                Change::Call(_) => 2,
-                Change::FinishStep(_) => 3,
-                Change::FinishRun(_) => 4,
+                Event::Run(_) => 0,
+                Event::Step(_) => 1,
+                Event::Call(_) => 2,
+                Event::FinishStep(_) => 3,
+                Event::Finish(_) => 4,
             };
             (kind, *place)
         });
@@ -86,28 +64,28 @@ impl Store {
         Ok(applied)
     }
 
-    async fn apply_one_by_one(&self, changes: &[(usize, &Change)], applied: &mut Applied) -> Result<()> {
+    async fn apply_one_by_one(&self, changes: &[(usize, &Event)], applied: &mut Applied) -> Result<()> {
         let Store::Postgres(s) = self else { return Ok(()) };
         let mut calls: Vec<(usize, Call)> = Vec::new();
         for &(place, change) in changes {
-            if !calls.is_empty() && !matches!(change, Change::Call(_)) {
+            if !calls.is_empty() && !matches!(change, Event::Call(_)) {
                 self.record_parts(std::mem::take(&mut calls), applied).await?;
             }
             let outcome = match change {
-                Change::StartRun(run) => s.start_run(run).await,
-                Change::StartStep(step) => match s.start_step(step).await {
+                Event::Run(run) => s.start_run(run).await,
+                Event::Step(step) => match s.start_step(step).await {
                     Ok(()) => match finish_of(step) {
                         Some(finish) => s.finish_step(&finish).await,
                         None => Ok(()),
                     },
                     Err(error) => Err(error),
                 },
-                Change::Call(call) => {
+                Event::Call(call) => {
                     calls.push((place, call.clone()));
                     Ok(())
                 }
-                Change::FinishStep(finish) => s.finish_step(finish).await,
-                Change::FinishRun(finish) => s.finish_run(finish).await,
+                Event::FinishStep(finish) => s.finish_step(finish).await,
+                Event::Finish(finish) => s.finish_run(finish).await,
             };
             note(applied, place, outcome)?;
         }
@@ -164,29 +142,29 @@ fn finish_of(step: &StartStep) -> Option<FinishStep> {
 }
 
 impl SqliteStore {
-    async fn apply_in_one(&self, changes: &[(usize, &Change)], applied: &mut Applied) -> Result<()> {
+    async fn apply_in_one(&self, changes: &[(usize, &Event)], applied: &mut Applied) -> Result<()> {
         let now = self.clock.now();
         let mut tx = self.begin().await?;
         let mut calls: Vec<(usize, Call)> = Vec::new();
         for &(place, change) in changes {
-            if !calls.is_empty() && !matches!(change, Change::Call(_)) {
+            if !calls.is_empty() && !matches!(change, Event::Call(_)) {
                 record_parts(&mut tx, std::mem::take(&mut calls), now, applied).await?;
             }
             let outcome = match change {
-                Change::StartRun(run) => sqlite::start_run(&mut tx, run).await,
-                Change::StartStep(step) => match sqlite::start_step(&mut tx, step, now).await {
+                Event::Run(run) => sqlite::start_run(&mut tx, run).await,
+                Event::Step(step) => match sqlite::start_step(&mut tx, step, now).await {
                     Ok(()) => match finish_of(step) {
                         Some(finish) => sqlite::finish_step(&mut tx, &finish, now).await,
                         None => Ok(()),
                     },
                     Err(error) => Err(error),
                 },
-                Change::Call(call) => {
+                Event::Call(call) => {
                     calls.push((place, call.clone()));
                     Ok(())
                 }
-                Change::FinishStep(finish) => sqlite::finish_step(&mut tx, finish, now).await,
-                Change::FinishRun(finish) => sqlite::finish_run(&mut tx, finish, now).await,
+                Event::FinishStep(finish) => sqlite::finish_step(&mut tx, finish, now).await,
+                Event::Finish(finish) => sqlite::finish_run(&mut tx, finish, now).await,
             };
             note(applied, place, outcome)?;
         }

@@ -7,6 +7,7 @@
 mod apply;
 mod call;
 mod codec;
+mod explain;
 mod failure;
 mod migrate;
 mod names;
@@ -19,8 +20,9 @@ mod runs;
 mod spend;
 mod sqlite;
 
-pub use apply::{Applied, Change};
+pub use apply::Applied;
 pub use call::RecordedCall;
+pub use explain::WhyUnpriced;
 pub use migrate::{MigrationName, SchemaState};
 pub use open::Location;
 pub use prices::{Alias, MissingPrice, PriceScope, Pushed, Repriced};

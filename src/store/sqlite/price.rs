@@ -60,14 +60,8 @@ impl PriceBook {
 
 /// The price entry that a reported name means.
 async fn find_target(db: &mut SqliteConnection, provider: &str, model: &str) -> Result<Option<EntryKey>> {
-    let target: Option<(Option<String>, Option<String>)> = sqlx::query_as(
-        "select target_provider, target_model
-         from v_model_alias
-         where model = $2
-           and (provider = $1 or (provider = '' and origin = 'user'))
-         order by origin = 'user' desc, provider = $1 desc
-         limit 1",
-    )
+    let target: Option<(Option<String>, Option<String>)> =
+        sqlx::query_as(include_str!("../../../queries/name_target.sql"))
     .bind(provider)
     .bind(model)
     .fetch_optional(db)
