@@ -187,7 +187,8 @@ mod tests {
             assert!(!e.rates.is_empty());
             assert!(e.rates.all().iter().flatten().all(|&rate| rate >= 0));
             assert!(e.daily_utc.is_none_or(|(start, end)| start < end && end <= 86_400));
-            let key = (&e.provider, &e.model, &e.service_tier, e.over_input_tokens, e.effective_from, e.daily_utc);
+            let key =
+                (&e.provider, &e.model, &e.service_tier, e.over_input_tokens, e.effective_from, e.daily_utc);
             assert!(keys.insert(key), "two rows for {key:?}");
         }
     }

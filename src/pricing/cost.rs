@@ -99,11 +99,8 @@ fn rate(rates: &Rates, kind: TokenKind) -> Option<(i64, Option<TokenKind>)> {
 /// `count` × `rate_pico`, or an error that says the product is out of range.
 fn amount(charge: Charge, count: u64, rate_pico: i64) -> Result<Usd> {
     i128::from(count).checked_mul(i128::from(rate_pico)).map(Usd::from_pico).ok_or_else(|| {
-        Error::input(format!(
-            "`{}` {count} at {rate_pico} picodollars is out of range",
-            charge.name()
-        ))
-        .hint("check the price and the token counts; one of them is off by orders of magnitude")
+        Error::input(format!("`{}` {count} at {rate_pico} picodollars is out of range", charge.name()))
+            .hint("check the price and the token counts; one of them is off by orders of magnitude")
     })
 }
 
@@ -239,15 +236,24 @@ mod tests {
     fn fallbacks_are_estimates() {
         let long = TokenUsage { cache_write_long: 2, ..TokenUsage::default() };
         let mut rates = Rates { input: Some(3), output: Some(7), ..Rates::default() };
-        assert_eq!(priced(long, rates), Priced { state: PricingState::Estimated, cost: Some(Usd::from_pico(6)) });
+        assert_eq!(
+            priced(long, rates),
+            Priced { state: PricingState::Estimated, cost: Some(Usd::from_pico(6)) }
+        );
         rates.cache_write = Some(4);
         assert_eq!(pico(priced(long, rates)), Some(8));
         let lines = explain(&long, &entry(rates)).unwrap();
         assert_eq!(lines[0].fallback_from, Some(TokenKind::CacheWrite));
         rates.cache_write_long = Some(5);
-        assert_eq!(priced(long, rates), Priced { state: PricingState::Priced, cost: Some(Usd::from_pico(10)) });
+        assert_eq!(
+            priced(long, rates),
+            Priced { state: PricingState::Priced, cost: Some(Usd::from_pico(10)) }
+        );
         let thought = TokenUsage { reasoning: 3, ..TokenUsage::default() };
-        assert_eq!(priced(thought, rates), Priced { state: PricingState::Estimated, cost: Some(Usd::from_pico(21)) });
+        assert_eq!(
+            priced(thought, rates),
+            Priced { state: PricingState::Estimated, cost: Some(Usd::from_pico(21)) }
+        );
     }
 
     #[test]
@@ -276,7 +282,16 @@ mod tests {
 
     fn any_usage() -> impl Strategy<Value = TokenUsage> {
         proptest::array::uniform8(prop_oneof![Just(0), 0_u64..5_000_000]).prop_map(
-            |[input, cache_read, cache_write, cache_write_long, output, reasoning, embedding, web_searches]| {
+            |[
+                input,
+                cache_read,
+                cache_write,
+                cache_write_long,
+                output,
+                reasoning,
+                embedding,
+                web_searches,
+            ]| {
                 TokenUsage {
                     input,
                     cache_read,
@@ -294,7 +309,17 @@ mod tests {
     fn any_rates() -> impl Strategy<Value = Rates> {
         proptest::array::uniform9(prop_oneof![Just(None), Just(Some(0)), (0_i64..100_000_000).prop_map(Some)])
             .prop_map(
-                |[input, cache_read, cache_write, cache_write_long, output, reasoning, embedding, web_search, request]| {
+                |[
+                    input,
+                    cache_read,
+                    cache_write,
+                    cache_write_long,
+                    output,
+                    reasoning,
+                    embedding,
+                    web_search,
+                    request,
+                ]| {
                     Rates {
                         input,
                         cache_read,

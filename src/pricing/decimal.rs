@@ -48,7 +48,10 @@ fn parse(text: &str) -> Option<Decimal> {
     };
     let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let is_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if before.is_empty() || !is_digits(before) || !is_digits(after) || (mantissa.contains('.') && after.is_empty())
+    if before.is_empty()
+        || !is_digits(before)
+        || !is_digits(after)
+        || (mantissa.contains('.') && after.is_empty())
     {
         return None;
     }

@@ -13,19 +13,21 @@ mod catalogue;
 mod clause;
 mod cost;
 mod decimal;
-
+mod litellm;
 
 mod names;
 mod provider;
 mod rates;
 mod resolve;
 mod snapshot;
-
+mod user;
 
 #[cfg(test)]
 mod oracle_tests;
 
 pub use catalogue::{Catalogue, Source};
 pub use cost::{Charge, ExplainLine, Priced, PricingState, explain, price};
+pub use litellm::{Imported, read_litellm};
 pub use rates::{Origin, PriceEntry, Rates, STANDARD_TIER, select};
 pub use resolve::{EntryKey, UserNames};
+pub use user::{MAX_USER_PRICES_BYTES, USER_PRICES_SCHEMA, UserAlias, UserPrices};

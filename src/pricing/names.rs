@@ -65,7 +65,9 @@ fn is_version(text: &str) -> bool {
 /// Whether `text` is a day of this century, as `20251211` or `2025-12-11`.
 fn is_date(text: &str) -> bool {
     let format = if text.len() == 8 { "%Y%m%d" } else { "%Y-%m-%d" };
-    let shape = |at: usize, b: u8| if text.len() == 10 && (at == 4 || at == 7) { b == b'-' } else { b.is_ascii_digit() };
+    let shape = |at: usize, b: u8| {
+        if text.len() == 10 && (at == 4 || at == 7) { b == b'-' } else { b.is_ascii_digit() }
+    };
     matches!(text.len(), 8 | 10)
         && text.starts_with("20")
         && text.bytes().enumerate().all(|(at, b)| shape(at, b))
@@ -95,7 +97,17 @@ mod tests {
         assert_eq!(candidates("x@20250514"), ["x@20250514", "x"]);
         assert_eq!(candidates("x-v1:0"), ["x-v1:0", "x-v1"]);
         assert_eq!(candidates("x-latest"), ["x-latest", "x"]);
-        for whole in ["x-mini", "x:free", "x-0125", "x-2508", "x-20259999", "ft:x:org::7ab", "x-v2", "x:7b", "é-20x51211"] {
+        for whole in [
+            "x-mini",
+            "x:free",
+            "x-0125",
+            "x-2508",
+            "x-20259999",
+            "ft:x:org::7ab",
+            "x-v2",
+            "x:7b",
+            "é-20x51211",
+        ] {
             assert_eq!(candidates(whole), [whole], "{whole}");
         }
     }

@@ -162,9 +162,7 @@ pub fn select<'a>(
 ) -> Option<&'a PriceEntry> {
     let second_of_day = called_at.seconds().rem_euclid(86_400);
     let in_window = |entry: &PriceEntry| {
-        entry.daily_utc.is_none_or(|(start, end)| {
-            (i64::from(start)..i64::from(end)).contains(&second_of_day)
-        })
+        entry.daily_utc.is_none_or(|(start, end)| (i64::from(start)..i64::from(end)).contains(&second_of_day))
     };
     entries
         .iter()

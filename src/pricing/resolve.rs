@@ -82,7 +82,9 @@ impl Catalogue {
         }
         let scope = self.scope(provider);
         let mut names = vec![provider];
-        names.extend(scope.as_ref().and_then(|s| s.provider).map(|p| p.id.as_str()).filter(|id| *id != provider));
+        names.extend(
+            scope.as_ref().and_then(|s| s.provider).map(|p| p.id.as_str()).filter(|id| *id != provider),
+        );
         self.search(&names, scope.as_slice(), model, user)
     }
 

@@ -155,7 +155,8 @@ impl RawPrice<'_> {
     fn rates(&self) -> Result<Rates> {
         let rate = |field: &str, text: Option<&str>, decimals| {
             text.map(|text| {
-                scaled(text, decimals).ok_or_else(|| Error::input(format!("`{field}` is `{text}`, not a price")))
+                scaled(text, decimals)
+                    .ok_or_else(|| Error::input(format!("`{field}` is `{text}`, not a price")))
             })
             .transpose()
         };
@@ -238,7 +239,12 @@ fn inherit_tiers(variant: &Period, base: &Period) -> Vec<(u64, Rates)> {
     thresholds.sort_unstable();
     thresholds.dedup();
     let at = |tiers: &[(u64, Rates)], over| {
-        tiers.iter().filter(|(o, _)| *o <= over).max_by_key(|(o, _)| *o).map(|(_, rates)| *rates).unwrap_or_default()
+        tiers
+            .iter()
+            .filter(|(o, _)| *o <= over)
+            .max_by_key(|(o, _)| *o)
+            .map(|(_, rates)| *rates)
+            .unwrap_or_default()
     };
     thresholds
         .into_iter()
