@@ -71,7 +71,7 @@ fn whole(value: &Decimal, decimals: i32) -> Option<i64> {
     let step = 10_u128.checked_pow(shift.unsigned_abs())?;
     let scaled = if shift >= 0 {
         value.digits.checked_mul(step)?
-    } else if value.digits % step == 0 {
+    } else if value.digits.is_multiple_of(step) {
         value.digits / step
     } else {
         return None;

@@ -13,8 +13,8 @@ mod catalogue;
 mod clause;
 mod cost;
 mod decimal;
+mod genai;
 mod litellm;
-
 mod names;
 mod provider;
 mod rates;
@@ -24,9 +24,12 @@ mod user;
 
 #[cfg(test)]
 mod oracle_tests;
+#[cfg(test)]
+mod resolve_tests;
 
 pub use catalogue::{Catalogue, Source};
 pub use cost::{Charge, ExplainLine, Priced, PricingState, explain, price};
+pub use genai::read_genai_prices;
 pub use litellm::{Imported, read_litellm};
 pub use rates::{Origin, PriceEntry, Rates, STANDARD_TIER, select};
 pub use resolve::{EntryKey, UserNames};

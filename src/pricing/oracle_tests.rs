@@ -98,7 +98,8 @@ fn the_catalogue_gives_its_cost() {
     for case in cases() {
         let usage = case.usage();
         let key = catalogue.resolve(&case.provider, &case.model, &UserNames::default());
-        let rows = key.as_ref().map_or(&[] as &[_], |key| catalogue.entries_of(&key.provider, &key.model));
+        let rows =
+            key.as_ref().map(|key| catalogue.entries_of(&key.provider, &key.model)).unwrap_or_default();
         let tier = case.service_tier.as_deref().unwrap_or(STANDARD_TIER);
         let entry = select(rows, tier, case.at, usage.whole_input());
         let priced = price(Some(&usage), entry).unwrap();

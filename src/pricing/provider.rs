@@ -72,14 +72,13 @@ impl Catalogue {
         let by_id = || self.providers.iter().find(|provider| provider.id == named);
         let by_clause = || {
             let matches = |p: &&Provider| p.clause.as_ref().is_some_and(|clause| clause.matches(named));
-            // A key of LiteLLM's that no table names is itself, not what it happens to contain.
             self.providers.iter().find(matches)
         };
         let provider = by_id().or_else(by_clause);
         let id = provider.map_or(named, |provider| provider.id.as_str());
         let mut groups: Vec<&str> = Vec::new();
         // The key that was reported goes first: `vertex_ai` is not `gemini`.
-        let listed = GROUPS.iter().find(|(of, _)| *of == id).map_or(&[] as &[&str], |(_, keys)| keys);
+        let listed = GROUPS.iter().find(|(of, _)| *of == id).map(|(_, keys)| *keys).unwrap_or_default();
         for key in [name.as_str(), id].iter().chain(listed) {
             if let Some((group, _)) = self.groups.get_key_value(*key)
                 && !groups.contains(&group.as_str())

@@ -140,13 +140,21 @@ impl Catalogue {
         }
     }
 
-    /// A curated entry: of the provider, or once more of those it falls back to.
+    /// A curated entry: of the provider, or once more of those it falls back to. A path that names the
+    /// provider itself (`gemini/…`, as `LiteLLM` writes it) is not part of the name.
     fn curated(&self, provider: &Provider, name: &str) -> Option<EntryKey> {
+        let is_own = |path: &str| {
+            self.scope(path).and_then(|scope| scope.provider).is_some_and(|other| other.id == provider.id)
+        };
+        let without_path = || {
+            let (path, rest) = name.split_once('/')?;
+            if is_own(path) { provider.find(rest) } else { None }
+        };
         let fallback = || {
             let others = provider.fallback.iter();
             others.filter_map(|id| self.providers.iter().find(|p| p.id == *id)).find_map(|p| p.find(name))
         };
-        provider.find(name).or_else(fallback)
+        provider.find(name).or_else(without_path).or_else(fallback)
     }
 
     /// `LiteLLM`'s entry of exactly this name, with or without the path it puts before it.
