@@ -49,7 +49,7 @@ pub(super) struct Provider {
 }
 
 impl Catalogue {
-    /// The catalogue that comes with this program; unpacked on first use (some 30 ms).
+    /// The catalogue that comes with this program; unpacked on first use.
     ///
     /// # Panics
     /// Never in a build whose tests passed: they read this very catalogue.

@@ -23,7 +23,7 @@ pub(super) fn scaled(text: &str, decimals: i32) -> Option<i64> {
 pub(super) fn scaled_float_text(text: &str, decimals: i32) -> Option<i64> {
     let mut value = parse(text)?;
     while value.digits >= 10_u128.pow(u32::try_from(BELIEVED_DIGITS).unwrap_or(u32::MAX)) {
-        // Rounds half up, one digit at a time only where the last digit is dropped for good.
+        // Rounds half up; a second turn is needed only when that made a digit more (9999999999.9).
         let dropped = count_digits(value.digits).saturating_sub(BELIEVED_DIGITS);
         let step = 10_u128.checked_pow(u32::try_from(dropped).ok()?)?;
         value.digits = (value.digits + step / 2) / step;

@@ -79,7 +79,7 @@ pub fn read_genai_prices(json: &[u8]) -> Result<Imported> {
             };
             let before = imported.entries.len();
             let named = required_name("id", &provider.id).and_then(|()| required_name("id", &model.id));
-            let why = match named.map_err(|e| e.to_string()).and_then(|()| periods(model)) {
+            let skipped = match named.map_err(|e| e.to_string()).and_then(|()| periods(model)) {
                 Ok(periods) => {
                     for period in &periods {
                         template.rows(STANDARD_TIER, period, &mut imported.entries);
@@ -88,7 +88,7 @@ pub fn read_genai_prices(json: &[u8]) -> Result<Imported> {
                 }
                 Err(why) => Some(why),
             };
-            imported.skipped.extend(why.map(|why| (format!("{}/{}", provider.id, model.id), why)));
+            imported.skipped.extend(skipped.map(|why| (format!("{}/{}", provider.id, model.id), why)));
         }
     }
     Ok(imported)
@@ -102,10 +102,10 @@ fn periods(model: &Model<'_>) -> Result<Vec<Period>, String> {
     } else {
         vec![Conditional { constraint: None, prices: serde_json::from_str(text).map_err(unreadable)? }]
     };
-    lists.iter().map(period).collect()
+    lists.iter().map(read_period).collect()
 }
 
-fn period(list: &Conditional<'_>) -> Result<Period, String> {
+fn read_period(list: &Conditional<'_>) -> Result<Period, String> {
     let mut period =
         Period { from: Timestamp::from_micros(0), daily: None, rates: Rates::default(), tiers: Vec::new() };
     if let Some(constraint) = &list.constraint {
@@ -128,10 +128,10 @@ fn period(list: &Conditional<'_>) -> Result<Period, String> {
         }
     }
     // A rate without a step at a threshold keeps the step before it.
-    let mut last = Rates::default();
+    let mut reached = Rates::default();
     for (over, rates) in tiers {
-        last = rates.or(&last);
-        period.tiers.push((over, last));
+        reached = rates.or(&reached);
+        period.tiers.push((over, reached));
     }
     Ok(period)
 }

@@ -189,7 +189,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    pub(crate) fn entry(from: &str, over: u64, input: i64) -> PriceEntry {
+    fn entry(from: &str, over: u64, input: i64) -> PriceEntry {
         PriceEntry {
             provider: "p".to_owned(),
             model: "m".to_owned(),

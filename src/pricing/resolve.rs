@@ -63,7 +63,7 @@ enum Found {
 impl Catalogue {
     /// The entry that prices a call of `model_reported` at `provider_reported` (`""` when unknown).
     ///
-    /// For the name as reported, and then for each [name without its wrapping](super::names): the user's
+    /// For the name as reported, and then for each name without its wrapping (path, region, date, version): the user's
     /// aliases; the user's own prices; the provider's entry of exactly this name; its curated match
     /// clauses, first match wins, also with a compact date written out; the same in the provider's
     /// `fallback` providers; `LiteLLM`'s entry of exactly this name. A call without a provider is looked up
