@@ -1,8 +1,10 @@
 //! asmm: a ledger of LLM spend and a registry of prompts, in the database you already have.
 
+pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod error;
+pub mod intake;
 pub mod pricing;
 pub mod report;
 pub mod store;
