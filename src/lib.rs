@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod domain;
 pub mod error;
+pub mod intake;
 
 pub use error::{Error, ErrorKind, Result};
