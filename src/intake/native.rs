@@ -50,8 +50,7 @@ pub fn read<R: Read>(
     mut sink: impl FnMut(u64, Line) -> Result<()>,
 ) -> Result<()> {
     loop {
-        let line =
-            lines.next_line().map_err(|error| Error::io(format!("cannot read `{file}`"), error))?;
+        let line = lines.next_line().map_err(|error| Error::io(format!("cannot read `{file}`"), error))?;
         let Some(line) = line else { return Ok(()) };
         match line.text {
             Err(bad) => complaints.add(file, line.number, bad),

@@ -76,8 +76,7 @@ pub fn read<R: Read>(
     let mut reading = Reading { options, now, format: None, first: None, slices: BTreeMap::new(), sink };
     let mut summary = TraceSummary::default();
     loop {
-        let line =
-            lines.next_line().map_err(|error| Error::io(format!("cannot read `{file}`"), error))?;
+        let line = lines.next_line().map_err(|error| Error::io(format!("cannot read `{file}`"), error))?;
         let Some(line) = line else { break };
         summary.lines = line.number;
         let text = match line.text {
@@ -165,10 +164,11 @@ impl<S: FnMut(Event) -> Result<()>> Reading<'_, S> {
             *last = call.called_at.max(*last);
         } else {
             self.slices.insert(slice, (call.run_id, call.called_at));
+            let started_at = self.slice_start(slice);
             (self.sink)(Event::Run(StartRun {
                 run_id: call.run_id,
                 pipeline: self.options.pipeline.clone(),
-                started_at: self.slice_start(slice),
+                started_at,
                 labels: BTreeMap::new(),
                 parent_run_id: None,
                 replay_of: None,

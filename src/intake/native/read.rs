@@ -7,9 +7,9 @@
 use super::Line;
 use crate::domain::{Call, Event, FinishRun, StartRun, StartStep, Timestamp};
 use crate::error::{Error, Result};
+use serde::Deserialize;
 use serde::de::value::CowStrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde::Deserialize;
 use std::borrow::Cow;
 use std::fmt;
 

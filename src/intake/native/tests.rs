@@ -1,5 +1,7 @@
 use super::*;
-use crate::domain::{Call, CallId, FinishRun, Outcome, RunId, StartRun, StartStep, Status, StepId, TokenUsage};
+use crate::domain::{
+    Call, CallId, FinishRun, Outcome, RunId, StartRun, StartStep, Status, StepId, TokenUsage,
+};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -16,7 +18,9 @@ const RUN: &str = "0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60";
 #[test]
 fn errors_name_the_key() {
     let call = |rest: &str| {
-        format!(r#"{{"type":"call","run_id":"{RUN}","call_id":"{RUN}","model":"m","called_at":"2026-01-01T00:00:00Z"{rest}}}"#)
+        format!(
+            r#"{{"type":"call","run_id":"{RUN}","call_id":"{RUN}","model":"m","called_at":"2026-01-01T00:00:00Z"{rest}}}"#
+        )
     };
     assert!(parse_line(&call(""), now()).is_ok());
     for (text, expected) in [
@@ -164,7 +168,9 @@ proptest! {
 #[ignore = "a measurement"]
 #[expect(clippy::print_stderr, clippy::cast_precision_loss, reason = "a measurement")]
 fn pace() {
-    let line = format!(r#"{{"type":"call","run_id":"{RUN}","call_id":"{RUN}","step_id":"{RUN}","agent":"extract","provider":"anthropic","model":"claude-sonnet-4-5","operation":"chat","service_tier":"standard","called_at":"2026-01-01T00:00:00Z","usage":{{"input":10,"cache_read":2000,"cache_write":0,"cache_write_long":0,"output":50,"reasoning":0,"embedding":0,"web_searches":0}}}}"#);
+    let line = format!(
+        r#"{{"type":"call","run_id":"{RUN}","call_id":"{RUN}","step_id":"{RUN}","agent":"extract","provider":"anthropic","model":"claude-sonnet-4-5","operation":"chat","service_tier":"standard","called_at":"2026-01-01T00:00:00Z","usage":{{"input":10,"cache_read":2000,"cache_write":0,"cache_write_long":0,"output":50,"reasoning":0,"embedding":0,"web_searches":0}}}}"#
+    );
     let start = std::time::Instant::now();
     for _ in 0..300_000 {
         parse_line(&line, now()).unwrap();

@@ -81,7 +81,8 @@ fn a_mooncake_block_seen_before_is_a_cache_read() {
 {"timestamp": 8, "input_length": "x", "output_length": 6, "hash_ids": [0]}
 {"timestamp": 9, "input_length": 1030, "output_length": 6, "hash_ids": [0, 1, 3]}"#;
     let (events, summary) = events(text.as_bytes(), &options(Some("2026-11-01T00:00:00Z"))).unwrap();
-    let used: Vec<_> = calls(&events).iter().map(|c| c.usage.unwrap()).map(|u| (u.input, u.cache_read)).collect();
+    let used: Vec<_> =
+        calls(&events).iter().map(|c| c.usage.unwrap()).map(|u| (u.input, u.cache_read)).collect();
     assert_eq!(used, [(1500, 0), (976, 1024), (0, 1030)]);
     assert_eq!(calls(&events)[1].called_at, time("2026-11-01T00:00:00.007Z"));
     assert!(summary.complaints.first()[0].starts_with("t.csv:3: column "));
@@ -91,7 +92,9 @@ fn a_mooncake_block_seen_before_is_a_cache_read() {
 fn what_cannot_be_read_at_all_is_an_error() {
     let mooncake = br#"{"timestamp":0,"input_length":1,"output_length":5,"hash_ids":[]}"#;
     assert!(events(mooncake, &options(None)).unwrap_err().to_string().contains("since its beginning"));
-    assert!(events(b"a,b\n", &options(None)).unwrap_err().to_string().starts_with("t.csv:1: this is neither"));
+    assert!(
+        events(b"a,b\n", &options(None)).unwrap_err().to_string().starts_with("t.csv:1: this is neither")
+    );
     assert!(events(b"", &options(None)).is_err());
 }
 
