@@ -222,6 +222,7 @@ mod tests {
         seen
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of what is compared")]
     fn text(text: &str) -> Result<String, BadLine> {
         Ok(text.to_owned())
     }

@@ -14,6 +14,7 @@ pub use read::parse_line;
 
 /// What a line of the native format holds.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all lines are events")]
 pub enum Line {
     /// Something that was recorded, checked.
     Event(Event),

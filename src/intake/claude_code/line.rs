@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// What a line holds.
+#[expect(clippy::large_enum_variant, reason = "made and used up line by line; a box would cost more")]
 pub(super) enum Read<'a> {
     /// Nothing about usage.
     Nothing,
@@ -69,6 +70,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names in the log")]
 struct Tokens<'a> {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
@@ -189,7 +191,7 @@ fn normal(tokens: &Tokens<'_>) -> Result<TokenUsage> {
             .unwrap_or(0),
         ..TokenUsage::default()
     };
-    debug_assert!(MAX_COUNT <= u64::from(u32::MAX), "counts are kept in 32 bits");
+    debug_assert!(u32::try_from(MAX_COUNT).is_ok(), "counts are kept in 32 bits");
     usage.check()?;
     Ok(usage)
 }

@@ -245,7 +245,7 @@ fn check_truth(folder: &Path) {
     assert_eq!((summary.files, summary.lines), (stat("files"), stat("lines")));
     assert_eq!(summary.replays, stat("sidechain_replays"));
     assert!(summary.complaints.total() >= stat("malformed"));
-    #[expect(clippy::print_stderr, clippy::cast_precision_loss, reason = "shown when a test is run by hand")]
+    #[expect(clippy::cast_precision_loss, reason = "shown when a test is run by hand")]
     {
         eprintln!("{summary:?}\n{:.0} MB/s", summary.bytes as f64 / 1e6 / seconds);
     }
