@@ -12,7 +12,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={CATALOGUE}");
     let directory = std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
-    let packed = zstd::bulk::compress(&std::fs::read(CATALOGUE)?, LEVEL)?;
+    // sqlx embeds the migrations, and cargo does not look into folders by itself.
+    println!("cargo:rerun-if-changed=migrations");
+    let catalogue = std::fs::read_to_string(CATALOGUE)?;
+    // The program asks for the version at every start, and should not unpack a megabyte for it.
+    let version = catalogue.split("\"version\"").nth(1).and_then(|rest| rest.split('"').nth(1));
+    println!("cargo:rustc-env=ASMM_CATALOGUE_VERSION={}", version.ok_or("the catalogue names no version")?);
+    let packed = zstd::bulk::compress(catalogue.as_bytes(), LEVEL)?;
     std::fs::write(Path::new(&directory).join("catalogue.json.zst"), packed)?;
     Ok(())
 }

@@ -49,6 +49,9 @@ pub(super) struct Provider {
 }
 
 impl Catalogue {
+    /// The version of the catalogue that comes with this program, a date.
+    pub const VERSION: &'static str = env!("ASMM_CATALOGUE_VERSION");
+
     /// The catalogue that comes with this program; unpacked on first use.
     ///
     /// # Panics

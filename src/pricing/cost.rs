@@ -30,6 +30,17 @@ impl PricingState {
     }
 }
 
+impl TryFrom<String> for PricingState {
+    type Error = Error;
+
+    fn try_from(code: String) -> Result<Self> {
+        [PricingState::Priced, PricingState::Estimated, PricingState::Free, PricingState::Unpriced]
+            .into_iter()
+            .find(|state| state.code() == code)
+            .ok_or_else(|| Error::input(format!("pricing state `{code}` is unknown")))
+    }
+}
+
 /// What a call costs, and how sure that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Priced {

@@ -117,6 +117,19 @@ impl Origin {
     }
 }
 
+impl std::str::FromStr for Origin {
+    type Err = Error;
+
+    fn from_str(code: &str) -> Result<Self> {
+        [Origin::Vendored, Origin::Imported, Origin::User]
+            .into_iter()
+            .find(|origin| origin.code() == code)
+            .ok_or_else(|| {
+                Error::input(format!("origin `{code}` is unknown")).hint("it is vendored, imported or user")
+            })
+    }
+}
+
 /// One row of the catalogue: what one model costs from a date on, for one service tier, above one
 /// context threshold, in one part of the day.
 #[derive(Debug, Clone, PartialEq, Eq)]

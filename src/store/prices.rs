@@ -251,8 +251,7 @@ impl Store {
         if loaded.as_deref().is_some_and(|version| version >= Catalogue::VERSION) {
             return Ok(());
         }
-        let entries: Vec<PriceEntry> = Catalogue::vendored().entries().collect();
-        self.push_prices(Origin::Vendored, Catalogue::VERSION, &entries).await?;
+        self.push_prices(Origin::Vendored, Catalogue::VERSION, Catalogue::vendored().entries()).await?;
         if loaded.is_some() {
             self.settle_all().await?;
         }

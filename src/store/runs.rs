@@ -184,6 +184,18 @@ impl Store {
         rows.into_iter().map(RecordedCall::try_from).collect()
     }
 
+    /// One call of a run, if it is there.
+    pub async fn find_call(&self, run_id: RunId, call_id: CallId) -> Result<Option<RecordedCall>> {
+        let row: Option<CallRow> = on_pool!(self, |pool| {
+            sqlx::query_as("select * from llm_call where run_id = $1 and call_id = $2")
+                .bind(run_id)
+                .bind(call_id)
+                .fetch_optional(pool)
+                .await?
+        });
+        row.map(RecordedCall::try_from).transpose()
+    }
+
     /// Every run in the order they started, at most `limit`, after the run `after`.
     pub async fn runs_page(&self, after: Option<(Timestamp, RunId)>, limit: u32) -> Result<Vec<Run>> {
         on_pool!(self, |pool| Ok(sqlx::query_as(include_str!("../../queries/run_export.sql"))
