@@ -6,7 +6,7 @@ usage: convert.py SNAPSHOT VERSION > catalogue.json
 The snapshot is one JSON document; the result holds the same prices with one model a line, so that a
 refresh reads well as a diff, and
 
-- with VERSION, the date of the newest price that was looked at;
+- with VERSION, the day that the prices were checked for;
 - with two expressions rewritten that need a look-ahead, which the `regex` crate leaves out: the same
   names match, said with a `not` clause (an unknown third one is an error, not a guess);
 - without the LiteLLM models whose provider and name genai-prices prices too: it is the base, an exact

@@ -128,7 +128,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// The date of the newest price in it, such as `2026-11-20`.
+    /// The day that its prices were checked for, such as `2026-11-20`; it may hold announced later ones.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
