@@ -166,7 +166,6 @@ proptest! {
 /// Not a test of anything: prints how fast lines are read. `cargo test --release -- --ignored pace`.
 #[test]
 #[ignore = "a measurement"]
-#[expect(clippy::cast_precision_loss, reason = "a measurement")]
 fn pace() {
     let line = format!(
         r#"{{"type":"call","run_id":"{RUN}","call_id":"{RUN}","step_id":"{RUN}","agent":"extract","provider":"anthropic","model":"claude-sonnet-4-5","operation":"chat","service_tier":"standard","called_at":"2026-01-01T00:00:00Z","usage":{{"input":10,"cache_read":2000,"cache_write":0,"cache_write_long":0,"output":50,"reasoning":0,"embedding":0,"web_searches":0}}}}"#
