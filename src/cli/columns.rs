@@ -26,19 +26,27 @@ pub(crate) fn spend_columns<'a, T>(
     let tokens = |key, title| Column::new(Kind::Tokens, key, title);
     let exact = |key| Column::new(Kind::Tokens, key, key).shown(Shown::ProgramsOnly);
     table
-        .column(Column::new(Kind::Count, "llm_calls", "calls").keep(2), move |r| Cell::Count(totals(r).llm_calls))
+        .column(Column::new(Kind::Count, "llm_calls", "calls").keep(2), move |r| {
+            Cell::Count(totals(r).llm_calls)
+        })
         .column(
             optional(Column::new(Kind::Count, "unpriced_calls", "unpriced").keep(1), all.unpriced_calls),
             move |r| Cell::Count(totals(r).unpriced_calls),
         )
-        .column(tokens("llm_tokens_input", "input").keep(4), move |r| Cell::Tokens(totals(r).llm_tokens_input()))
-        .column(optional(tokens("cache_read_tokens", "of it cached").keep(6), all.cache_read_tokens), move |r| {
-            Cell::Tokens(totals(r).cache_read_tokens)
+        .column(tokens("llm_tokens_input", "input").keep(4), move |r| {
+            Cell::Tokens(totals(r).llm_tokens_input())
         })
-        .column(tokens("llm_tokens_output", "output").keep(3), move |r| Cell::Tokens(totals(r).llm_tokens_output()))
-        .column(optional(tokens("reasoning_tokens", "of it reasoning").keep(7), all.reasoning_tokens), move |r| {
-            Cell::Tokens(totals(r).reasoning_tokens)
+        .column(
+            optional(tokens("cache_read_tokens", "of it cached").keep(6), all.cache_read_tokens),
+            move |r| Cell::Tokens(totals(r).cache_read_tokens),
+        )
+        .column(tokens("llm_tokens_output", "output").keep(3), move |r| {
+            Cell::Tokens(totals(r).llm_tokens_output())
         })
+        .column(
+            optional(tokens("reasoning_tokens", "of it reasoning").keep(7), all.reasoning_tokens),
+            move |r| Cell::Tokens(totals(r).reasoning_tokens),
+        )
         .column(optional(tokens("embedding_tokens", "embedding").keep(5), all.embedding_tokens), move |r| {
             Cell::Tokens(totals(r).embedding_tokens)
         })

@@ -31,14 +31,17 @@ pub(crate) fn find(start: &Path) -> Result<(ConfigFile, Option<PathBuf>)> {
     let shown = path.display().to_string();
     let failed = |e| Error::io(format!("`{shown}` cannot be read"), e);
     if path.metadata().map_err(failed)?.len() > MAX_BYTES {
-        return Err(Error::input(format!("`{shown}` is larger than 1 MiB")).hint("it should hold a few settings"));
+        return Err(
+            Error::input(format!("`{shown}` is larger than 1 MiB")).hint("it should hold a few settings")
+        );
     }
     let text = std::fs::read_to_string(&path).map_err(failed)?;
     if text.trim().is_empty() {
         return Ok((ConfigFile::default(), Some(path)));
     }
-    let mut config: ConfigFile = serde_yaml::from_str(&text)
-        .map_err(|e| Error::input(format!("`{shown}`: {e}")).hint("it may hold `database`, `schema` and `tz`"))?;
+    let mut config: ConfigFile = serde_yaml::from_str(&text).map_err(|e| {
+        Error::input(format!("`{shown}`: {e}")).hint("it may hold `database`, `schema` and `tz`")
+    })?;
     if let Some(file) = config.database.as_deref().and_then(|url| url.strip_prefix("sqlite:"))
         && let Some(folder) = path.parent()
     {

@@ -70,7 +70,10 @@ impl Ctx {
         let store = self.store_as_is().await?;
         let settled = store.settle_new_names().await?;
         if settled.calls > 0 {
-            say(&format!("{} calls recorded through SQL are priced now: {} USD", settled.calls, settled.after));
+            say(&format!(
+                "{} calls recorded through SQL are priced now: {} USD",
+                settled.calls, settled.after
+            ));
         }
         Ok(store)
     }
@@ -98,8 +101,10 @@ impl Ctx {
             zone: Some(zone.0),
             zone_source: Some(zone.1.to_owned()),
             catalogue: store.catalogue_version().await?,
-            coverage: totals
-                .map(|t| Coverage { priced: t.llm_calls.saturating_sub(t.unpriced_calls), calls: t.llm_calls }),
+            coverage: totals.map(|t| Coverage {
+                priced: t.llm_calls.saturating_sub(t.unpriced_calls),
+                calls: t.llm_calls,
+            }),
         })
     }
 
@@ -107,7 +112,8 @@ impl Ctx {
     pub(crate) fn style(&self) -> Style {
         let terminal = io::stdout().is_terminal();
         let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse::<usize>().ok()).filter(|c| *c > 0);
-        let measured = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)).filter(|_| terminal);
+        let measured =
+            terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)).filter(|_| terminal);
         let color = match self.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
@@ -156,7 +162,8 @@ pub(crate) fn is_closed_pipe(error: &Error) -> bool {
 
 /// Writes one line of data to stdout.
 pub(crate) fn print_line(line: &str) -> Result<()> {
-    let outcome = writeln!(io::stdout().lock(), "{line}").map_err(|e| Error::io("stdout cannot be written", e));
+    let outcome =
+        writeln!(io::stdout().lock(), "{line}").map_err(|e| Error::io("stdout cannot be written", e));
     quiet_if_closed(outcome)
 }
 

@@ -15,8 +15,9 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
 
-mod prices;
+mod catalogue;
 
 /// Bring in usage from elsewhere
 ///
@@ -98,67 +99,265 @@ pub(crate) async fn run(ctx: &Ctx, command: ImportCommand) -> Result<Exit> {
 
 /// How many events go to the ledger at once.
 const CHUNK: usize = 4000;
+/// How many chunks may wait for the ledger: enough to keep it busy, few enough to bound memory.
+const WAITING: usize = 2;
 
-/// Collects events and brings them to the ledger in chunks.
-///
-/// The readers are plain iterators without a runtime, so that a chunk is applied by blocking on it from
-/// within their callback.
-pub(crate) struct Importer<'a> {
-    store: &'a Store,
-    chunk: Vec<Event>,
-    places: Vec<u64>,
+/// What a reader found, by line; line 0 is the file as a whole.
+type Chunk = Vec<(u64, Line)>;
+
+/// A reader's end of the way to the ledger.
+struct Sink {
+    chunk: Chunk,
+    sender: mpsc::Sender<Chunk>,
+}
+
+impl Sink {
+    fn give(&mut self, line: u64, found: Line) -> Result<()> {
+        self.chunk.push((line, found));
+        if self.chunk.len() >= CHUNK { self.send() } else { Ok(()) }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        let chunk = std::mem::take(&mut self.chunk);
+        // The other end is gone when the ledger failed: that error is the one to show.
+        self.sender.blocking_send(chunk).map_err(|_| Error::database("the import was given up"))
+    }
+}
+
+/// What became of an import.
+#[derive(Default)]
+struct Imported {
     runs: BTreeSet<RunId>,
+    prices: usize,
     calls: Recorded,
     complaints: Complaints,
 }
 
-impl<'a> Importer<'a> {
-    pub fn new(store: &'a Store) -> Self {
-        Self {
-            store,
-            chunk: Vec::with_capacity(CHUNK),
-            places: Vec::with_capacity(CHUNK),
-            runs: BTreeSet::new(),
-            calls: Recorded::default(),
-            complaints: Complaints::default(),
-        }
+/// Reads with `read` on a thread of its own while the ledger takes in what it finds, chunk by chunk.
+async fn pump<T: Send + 'static>(
+    store: &Store,
+    file: &str,
+    imported: &mut Imported,
+    read: impl FnOnce(&mut Sink) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, mut receiver) = mpsc::channel::<Chunk>(WAITING);
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut sink = Sink { chunk: Vec::with_capacity(CHUNK), sender };
+        let outcome = read(&mut sink)?;
+        sink.send()?;
+        Ok(outcome)
+    });
+    while let Some(chunk) = receiver.recv().await {
+        apply(store, file, chunk, imported).await?;
     }
+    reader.await.map_err(|e| Error::database(format!("the reader of `{file}` failed: {e}")))?
+}
 
-    /// Whether a chunk is full.
-    fn is_full(&self) -> bool {
-        self.chunk.len() >= CHUNK
-    }
-
-    /// Takes an event that stands in `line` of its file.
-    pub fn push(&mut self, line: u64, event: Event) {
-        if let Event::Call(call) = &event {
-            self.runs.insert(call.run_id);
-        }
-        self.places.push(line);
-        self.chunk.push(event);
-    }
-
-    /// Brings what was collected to the ledger.
-    pub async fn flush(&mut self, file: &str) -> Result<()> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let applied = self.store.apply(&self.chunk).await?;
-        for (run_id, call_id) in &applied.calls.conflict {
-            let what = format!("call `{call_id}` of run `{run_id}` is recorded with other contents; it stays as it was");
-            self.complaints.add_file(file, what);
-        }
-        self.calls += applied.calls;
-        for (place, error) in applied.refused {
-            let line = self.places.get(place).copied().unwrap_or_default();
-            if line == 0 {
-                self.complaints.add_file(file, error);
-            } else {
-                self.complaints.add(file, line, error);
+async fn apply(store: &Store, file: &str, chunk: Chunk, imported: &mut Imported) -> Result<()> {
+    let mut events = Vec::with_capacity(chunk.len());
+    let mut lines = Vec::with_capacity(chunk.len());
+    let mut others = Vec::new();
+    for (line, found) in chunk {
+        match found {
+            Line::Event(event) => {
+                if let Event::Call(call) = &event {
+                    imported.runs.insert(call.run_id);
+                }
+                lines.push(line);
+                events.push(event);
             }
+            Line::Other { kind, json } => others.push((line, kind, json)),
         }
-        self.chunk.clear();
-        self.places.clear();
-        Ok(())
     }
+    imported.prices += catalogue::apply(store, file, others, &mut imported.complaints).await?;
+    let applied = store.apply(&events).await?;
+    for (run_id, call_id) in &applied.calls.conflict {
+        let what = format!("call `{call_id}` of run `{run_id}` is recorded with other contents, which stay");
+        imported.complaints.add_file(file, what);
+    }
+    imported.calls += applied.calls;
+    for (place, error) in applied.refused {
+        match lines.get(place) {
+            Some(0) | None => imported.complaints.add_file(file, error),
+            Some(line) => imported.complaints.add(file, *line, error),
+        }
+    }
+    Ok(())
+}
+
+/// Says what became of it all, on stderr.
+fn conclude(imported: &Imported, strict: bool, more: &str) -> Exit {
+    for complaint in imported.complaints.first() {
+        say(&format!("skipped: {complaint}"));
+    }
+    let total = imported.complaints.total();
+    let kept = u64::try_from(imported.complaints.first().len()).unwrap_or(u64::MAX);
+    if total > kept {
+        say(&format!("skipped: {} more", total - kept));
+    }
+    let calls = &imported.calls;
+    let mut parts = vec![
+        format!("{} calls recorded in {} runs", calls.recorded, imported.runs.len()),
+        format!("{} were there already", calls.duplicate),
+    ];
+    if !calls.conflict.is_empty() {
+        parts.push(format!("{} in conflict", calls.conflict.len()));
+    }
+    if calls.unpriced > 0 {
+        parts.push(format!("{} without a price", calls.unpriced));
+    }
+    if imported.prices > 0 {
+        parts.push(format!("{} prices and aliases", imported.prices));
+    }
+    if total > 0 {
+        parts.push(format!("{total} skipped"));
+    }
+    say(&format!("{}{more}", parts.join(", ")));
+    if strict && total > 0 { Exit::Flawed } else { Exit::Fine }
+}
+
+/// A bar on stderr, if that is a terminal.
+fn progress_bar(bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(bytes);
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Opens a file for reading by lines, and follows it with `bar`.
+fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64)> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(std::io::stdin()), 0));
+    }
+    let failed = |e| {
+        Error::io(format!("`{}` cannot be read", path.display()), e).hint("name a file, or `-` for stdin")
+    };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Error::usage(format!("`{}` is a folder", path.display())).hint("name the files in it"));
+    }
+    Ok((Box::new(file), metadata.len()))
+}
+
+/// The reader of one file with its bar: lines in, and the bar moves.
+fn lines_of(path: &Path, bar: &ProgressBar) -> Result<Lines<Box<dyn Read + Send>>> {
+    let (file, _) = open(path)?;
+    Lines::new(Box::new(bar.wrap_read(file)) as Box<dyn Read + Send>)
+        .map_err(|e| Error::io(format!("`{}` cannot be read", path.display()), e))
+}
+
+fn size_of(paths: &[PathBuf]) -> Result<u64> {
+    paths.iter().map(|path| open(path).map(|(_, bytes)| bytes)).sum()
+}
+
+async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {
+    let bar = progress_bar(size_of(&args.paths)?);
+    let store = ctx.store().await?;
+    let now = ctx.clock.now();
+    let mut imported = Imported::default();
+    for path in &args.paths {
+        let file = path.display().to_string();
+        let (name, path, bar) = (file.clone(), path.clone(), bar.clone());
+        let complaints = pump(&store, &file, &mut imported, move |sink| {
+            let mut complaints = Complaints::default();
+            let mut lines = lines_of(&path, &bar)?;
+            native::read(&name, &mut lines, now, &mut complaints, |line, found| sink.give(line, found))?;
+            Ok(complaints)
+        })
+        .await?;
+        imported.complaints.append(complaints);
+    }
+    bar.finish_and_clear();
+    if imported.prices > 0 {
+        store.settle_all().await?;
+    }
+    Ok(conclude(&imported, args.strict, ""))
+}
+
+async fn import_traces(ctx: &Ctx, args: TracesArgs) -> Result<Exit> {
+    let start = args.start.as_deref().map(|text| super::args::parse_time("--start", text)).transpose()?;
+    let bar = progress_bar(size_of(&args.paths)?);
+    let store = ctx.store().await?;
+    let now = ctx.clock.now();
+    let mut imported = Imported::default();
+    for path in &args.paths {
+        let options = TraceOptions {
+            pipeline: args.pipeline.clone().unwrap_or_else(|| stem(path)),
+            provider: args.provider.clone(),
+            model: args.model.clone(),
+            agent: args.agent.clone(),
+            start,
+            run_every: args.run_every,
+        };
+        trace(&store, path, options, now, &bar, &mut imported).await?;
+    }
+    bar.finish_and_clear();
+    Ok(conclude(&imported, args.strict, ""))
+}
+
+async fn trace(
+    store: &Store,
+    path: &Path,
+    options: TraceOptions,
+    now: Timestamp,
+    bar: &ProgressBar,
+    imported: &mut Imported,
+) -> Result<()> {
+    let file = path.display().to_string();
+    let (name, path, bar) = (file.clone(), path.to_owned(), bar.clone());
+    let summary = pump(store, &file, imported, move |sink| {
+        let mut lines = lines_of(&path, &bar)?;
+        traces::read(&name, &mut lines, &options, now, |event| sink.give(0, Line::Event(event)))
+    })
+    .await?;
+    imported.complaints.append(summary.complaints);
+    Ok(())
+}
+
+/// A file's name without its endings: `azure.csv.gz` is `azure`.
+fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+async fn import_claude_code(ctx: &Ctx, args: ClaudeCodeArgs) -> Result<Exit> {
+    let paths = if args.paths.is_empty() { vec![claude_home()?] } else { args.paths };
+    let bar = progress_bar(claude_code::total_bytes(&paths)?);
+    let store = ctx.store().await?;
+    let now = ctx.clock.now();
+    let mut imported = Imported::default();
+    let followed = bar.clone();
+    let summary = pump(&store, "claude-code", &mut imported, move |sink| {
+        claude_code::read(&paths, now, &|bytes| followed.inc(bytes), |event| sink.give(0, Line::Event(event)))
+    })
+    .await?;
+    bar.finish_and_clear();
+    imported.complaints.append(summary.complaints);
+    let held = if summary.held_back > 0 {
+        format!(", {} still being written", summary.held_back)
+    } else {
+        String::new()
+    };
+    let more = format!(
+        "; {} files, {} lines: {} told of a call again, {} replays, {} synthetic{held}",
+        summary.files, summary.lines, summary.duplicates, summary.replays, summary.synthetic
+    );
+    Ok(conclude(&imported, args.strict, &more))
+}
+
+/// Where Claude Code keeps its logs.
+fn claude_home() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("CLAUDE_CONFIG_DIR").filter(|v| !v.is_empty()) {
+        return Ok(PathBuf::from(folder));
+    }
+    let home = std::env::var_os("HOME").filter(|v| !v.is_empty());
+    home.map(|home| PathBuf::from(home).join(".claude")).ok_or_else(|| {
+        Error::usage("there is no home folder to look for ~/.claude in").hint("name the folder")
+    })
 }

@@ -36,7 +36,11 @@ pub(crate) async fn run(ctx: &Ctx, args: MigrateArgs) -> Result<Exit> {
             for migration in &pending {
                 print_line(&format!("-- {:04}_{}\n{}", migration.version, migration.name, migration.sql))?;
             }
-            say(&format!("{}: {} to be applied; nothing was changed", store.shown(), migrations(pending.len())));
+            say(&format!(
+                "{}: {} to be applied; nothing was changed",
+                store.shown(),
+                migrations(pending.len())
+            ));
         }
         None => {
             let applied = store.migrate().await?;
@@ -44,7 +48,11 @@ pub(crate) async fn run(ctx: &Ctx, args: MigrateArgs) -> Result<Exit> {
                 say(&format!("applied {:04}_{}", migration.version, migration.name));
             }
             let catalogue = store.catalogue_version().await?.unwrap_or_default();
-            say(&format!("{}: up to date, {} applied; catalogue {catalogue}", store.shown(), migrations(applied.len())));
+            say(&format!(
+                "{}: up to date, {} applied; catalogue {catalogue}",
+                store.shown(),
+                migrations(applied.len())
+            ));
         }
     }
     Ok(Exit::Fine)

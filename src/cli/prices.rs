@@ -5,7 +5,8 @@ use super::context::{Ctx, Exit, say};
 use crate::domain::{Timestamp, Usd};
 use crate::error::{Error, Result};
 use crate::pricing::{
-    EntryKey, Imported, MAX_USER_PRICES_BYTES, Origin, PriceEntry, UserPrices, read_genai_prices, read_litellm,
+    EntryKey, Imported, MAX_USER_PRICES_BYTES, Origin, PriceEntry, UserPrices, read_genai_prices,
+    read_litellm,
 };
 use crate::report::{Cell, Column, Empty, Kind, Report, Scope, Shown, Table};
 use crate::store::{Alias, MissingPrice, PriceScope, Pushed, Repriced, Store};
@@ -225,8 +226,12 @@ fn price_table(prices: &[PriceEntry]) -> Table {
             p.daily_utc.map(|(from, until)| format!("{}–{}", clock_time(from), clock_time(until)))
         })
         .column(usd("input_usd_per_million", "input/1M"), move |p| per_million(p.rates.input))
-        .column(usd("cache_read_usd_per_million", "cached/1M").keep(2), move |p| per_million(p.rates.cache_read))
-        .column(usd("cache_write_usd_per_million", "write/1M").keep(7), move |p| per_million(p.rates.cache_write))
+        .column(usd("cache_read_usd_per_million", "cached/1M").keep(2), move |p| {
+            per_million(p.rates.cache_read)
+        })
+        .column(usd("cache_write_usd_per_million", "write/1M").keep(7), move |p| {
+            per_million(p.rates.cache_write)
+        })
         .column(usd("cache_write_long_usd_per_million", "long write/1M").keep(8), move |p| {
             per_million(p.rates.cache_write_long)
         })
@@ -237,8 +242,12 @@ fn price_table(prices: &[PriceEntry]) -> Table {
         .column(usd("embedding_usd_per_million", "embedding/1M").shown(Shown::ProgramsOnly), move |p| {
             per_million(p.rates.embedding)
         })
-        .column(usd("web_search_usd_per_thousand", "search/1k").keep(10), move |p| per_thousand(p.rates.web_search))
-        .column(usd("request_usd_per_thousand", "request/1k").keep(11), move |p| per_thousand(p.rates.request))
+        .column(usd("web_search_usd_per_thousand", "search/1k").keep(10), move |p| {
+            per_thousand(p.rates.web_search)
+        })
+        .column(usd("request_usd_per_thousand", "request/1k").keep(11), move |p| {
+            per_thousand(p.rates.request)
+        })
         .column(text("origin", "origin").keep(6), |p| p.origin.code())
         .column(text("source", "source").keep(6), |p| p.source.clone())
         .column(Column::new(Kind::Count, "price_id", "id").shown(Shown::ProgramsOnly), |p| {
@@ -256,7 +265,9 @@ fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>> {
     let failed = |e| Error::io(format!("`{}` cannot be read", path.display()), e);
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    file.take(u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() > limit {
         return Err(Error::input(format!("`{}` is larger than {limit} bytes", path.display())));
     }
@@ -314,7 +325,11 @@ async fn import(ctx: &Ctx, args: ImportArgs) -> Result<Exit> {
         say(&format!("skipped {} more", skipped.len() - 20));
     }
     if args.dry_run {
-        say(&format!("{} prices read, {} entries skipped; nothing was changed", entries.len(), skipped.len()));
+        say(&format!(
+            "{} prices read, {} entries skipped; nothing was changed",
+            entries.len(),
+            skipped.len()
+        ));
         return Ok(Exit::Fine);
     }
     let store = ctx.store().await?;
@@ -336,7 +351,9 @@ async fn missing(ctx: &Ctx, args: MissingArgs) -> Result<Exit> {
         .column(Column::new(Kind::Count, "without_usage", "without usage").keep(1), |m| {
             Cell::Count(m.without_usage)
         })
-        .column(Column::new(Kind::Tokens, "llm_tokens_input", "input").keep(2), |m| Cell::Tokens(m.llm_tokens_input))
+        .column(Column::new(Kind::Tokens, "llm_tokens_input", "input").keep(2), |m| {
+            Cell::Tokens(m.llm_tokens_input)
+        })
         .column(Column::new(Kind::Tokens, "llm_tokens_output", "output").keep(2), |m| {
             Cell::Tokens(m.llm_tokens_output)
         })
@@ -348,8 +365,10 @@ async fn missing(ctx: &Ctx, args: MissingArgs) -> Result<Exit> {
         .done();
     let mut scope = ctx.scope(&store, Some(window), zone, None).await?;
     scope.coverage = None;
-    let empty =
-        Empty { what: "unpriced calls".to_owned(), next_step: "every call in the range has a price".to_owned() };
+    let empty = Empty {
+        what: "unpriced calls".to_owned(),
+        next_step: "every call in the range has a price".to_owned(),
+    };
     let mut report = Report { scope, empty, ..Report::new("asmm.prices_missing/1", table) };
     if !missing.is_empty() {
         report.notes.push(
@@ -418,7 +437,8 @@ async fn list_aliases(ctx: &Ctx, store: &Store, output: &OutputArgs) -> Result<E
         .column(text("origin", "says"), |a| a.origin.clone())
         .done();
     let scope = Scope { catalogue: store.catalogue_version().await?, ..Scope::default() };
-    let empty = Empty { what: "names".to_owned(), next_step: "names appear here when calls are recorded".to_owned() };
+    let empty =
+        Empty { what: "names".to_owned(), next_step: "names appear here when calls are recorded".to_owned() };
     ctx.print(&Report { scope, empty, ..Report::new("asmm.prices_alias/1", table) }, output.format.into())?;
     Ok(Exit::Fine)
 }
@@ -443,7 +463,9 @@ async fn reprice(ctx: &Ctx, args: RepriceArgs) -> Result<Exit> {
     let table = Table::of(&lines)
         .totals(&total)
         .column(Column::new(Kind::Id, "run_id", "run"), |(run, _)| run.map_or(Cell::Blank, Cell::id))
-        .column(Column::new(Kind::Count, "llm_calls", "calls"), |(_, r): &(Option<_>, Repriced)| Cell::Count(r.calls))
+        .column(Column::new(Kind::Count, "llm_calls", "calls"), |(_, r): &(Option<_>, Repriced)| {
+            Cell::Count(r.calls)
+        })
         .column(Column::new(Kind::Usd, "cost_before_usd", "before"), |(_, r)| r.before)
         .column(Column::new(Kind::Usd, "cost_after_usd", "after"), |(_, r)| r.after)
         .column(Column::new(Kind::Usd, "change_usd", "change").signed(), |(_, r)| r.after - r.before)

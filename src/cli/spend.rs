@@ -106,7 +106,8 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
     let by = dimensions(first, &args.by);
     let store = ctx.store().await?;
     let (mut lines, total) = lines(&store, &window, by, &args).await?;
-    let order = args.order.unwrap_or(if first == Dimension::Day { SpendOrder::Name } else { SpendOrder::Cost });
+    let order =
+        args.order.unwrap_or(if first == Dimension::Day { SpendOrder::Name } else { SpendOrder::Cost });
     sort(&mut lines, order);
 
     let scope = ctx.scope(&store, Some(window), zone, Some(&total.totals)).await?;
@@ -143,8 +144,12 @@ async fn lines(store: &Store, window: &Window, by: SpendBy, args: &SpendArgs) ->
         }
         None => BTreeMap::new(),
     };
-    let mut total =
-        Line { key: SpendKey::default(), totals: Totals::default(), previous: Totals::default(), whole: Usd::ZERO };
+    let mut total = Line {
+        key: SpendKey::default(),
+        totals: Totals::default(),
+        previous: Totals::default(),
+        whole: Usd::ZERO,
+    };
     for totals in spend.values() {
         total.totals += *totals;
     }
@@ -160,11 +165,12 @@ async fn lines(store: &Store, window: &Window, by: SpendBy, args: &SpendArgs) ->
         })
         .collect();
     // What was there before and is gone now is a change too.
-    lines.extend(
-        previous
-            .into_iter()
-            .map(|(key, previous)| Line { key, totals: Totals::default(), previous, whole: total.whole }),
-    );
+    lines.extend(previous.into_iter().map(|(key, previous)| Line {
+        key,
+        totals: Totals::default(),
+        previous,
+        whole: total.whole,
+    }));
     Ok((lines, total))
 }
 
@@ -189,8 +195,9 @@ fn sort(lines: &mut [Line], order: SpendOrder) {
         SpendOrder::Cost => {
             lines.sort_by(|a, b| (Reverse(a.totals.cost), &a.key).cmp(&(Reverse(b.totals.cost), &b.key)));
         }
-        SpendOrder::Calls => lines
-            .sort_by(|a, b| (Reverse(a.totals.llm_calls), &a.key).cmp(&(Reverse(b.totals.llm_calls), &b.key))),
+        SpendOrder::Calls => lines.sort_by(|a, b| {
+            (Reverse(a.totals.llm_calls), &a.key).cmp(&(Reverse(b.totals.llm_calls), &b.key))
+        }),
         SpendOrder::Tokens => lines
             .sort_by(|a, b| (Reverse(tokens(&a.totals)), &a.key).cmp(&(Reverse(tokens(&b.totals)), &b.key))),
     }

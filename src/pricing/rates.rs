@@ -1,6 +1,7 @@
 //! Price rows, and which one is in force for a call.
 
 use crate::domain::{Timestamp, TokenKind};
+use crate::error::{Error, Result};
 use std::cmp::Reverse;
 
 /// The service tier of a call that asked for none.

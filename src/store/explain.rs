@@ -23,7 +23,10 @@ impl Store {
     /// The price row with this id.
     pub async fn price(&self, price_id: i64) -> Result<PriceEntry> {
         let row: Option<PriceRow> = on_pool!(self, |pool| {
-            sqlx::query_as("select * from model_price where price_id = $1").bind(price_id).fetch_optional(pool).await?
+            sqlx::query_as("select * from model_price where price_id = $1")
+                .bind(price_id)
+                .fetch_optional(pool)
+                .await?
         });
         row.ok_or_else(|| Error::not_found(format!("price {price_id} is not in the catalogue")))?.try_into()
     }

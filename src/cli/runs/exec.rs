@@ -51,7 +51,9 @@ pub(crate) async fn run(ctx: &Ctx, args: ExecArgs) -> Result<Exit> {
     let ended = execute(&args.command, run_id).await;
     let status = match &ended {
         Ok(status) if status.success() => Status::Succeeded,
-        Ok(status) if matches!(status.signal(), Some(libc_signal::INT | libc_signal::TERM)) => Status::Cancelled,
+        Ok(status) if matches!(status.signal(), Some(libc_signal::INT | libc_signal::TERM)) => {
+            Status::Cancelled
+        }
         Ok(_) | Err(_) => Status::Failed,
     };
     let finish = FinishRun { run_id, status, completed_at: Some(ctx.clock.now()) };
@@ -69,7 +71,8 @@ mod libc_signal {
 }
 
 async fn execute(command: &[String], run_id: RunId) -> Result<ExitStatus> {
-    let (program, arguments) = command.split_first().ok_or_else(|| Error::usage("there is no command to run"))?;
+    let (program, arguments) =
+        command.split_first().ok_or_else(|| Error::usage("there is no command to run"))?;
     let failed = |e| Error::io(format!("`{program}` cannot be run"), e);
     // Ready before the child is, so that a signal between the two cannot end us and leave it.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -84,7 +87,11 @@ async fn execute(command: &[String], run_id: RunId) -> Result<ExitStatus> {
 }
 
 /// Waits for the child. Ctrl-C reaches it by itself (it is in our group); a SIGTERM for us alone is passed on.
-async fn wait(child: &mut Child, interrupt: &mut Signal, terminate: &mut Signal) -> std::io::Result<ExitStatus> {
+async fn wait(
+    child: &mut Child,
+    interrupt: &mut Signal,
+    terminate: &mut Signal,
+) -> std::io::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = child.wait() => return status,

@@ -57,7 +57,9 @@ pub(crate) async fn run(ctx: &Ctx, args: ExplainArgs) -> Result<Exit> {
     let mut document = head("asmm.run_explain/1", scope, &run).section("calls", "calls", table(&lines));
     let shown = u64::try_from(calls.len()).unwrap_or(u64::MAX);
     if args.call.is_none() && shown < run.totals.llm_calls {
-        document.notes.push(format!("the first {shown} of {} calls; --limit shows more", run.totals.llm_calls));
+        document
+            .notes
+            .push(format!("the first {shown} of {} calls; --limit shows more", run.totals.llm_calls));
     }
     ctx.print_document(&document, args.output.format.into())?;
     Ok(Exit::Fine)

@@ -7,8 +7,8 @@ use crate::cli::args::parse_time;
 use crate::cli::context::{Ctx, Exit, print_line, say};
 use crate::cli::spool;
 use crate::domain::{
-    Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status, StepId, Timestamp,
-    TokenUsage,
+    Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status, StepId,
+    Timestamp, TokenUsage,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
@@ -304,7 +304,10 @@ pub(super) async fn record(ctx: &Ctx, event: Event, strict: bool) -> Result<()> 
         Err(error) if !strict && matches!(error.kind(), ErrorKind::Ledger | ErrorKind::Database) => {
             let path = spool::append(ctx, &event)?;
             say(&format!("warning: {error}"));
-            say(&format!("warning: the event waits in `{}` and is recorded when the ledger is back", path.display()));
+            say(&format!(
+                "warning: the event waits in `{}` and is recorded when the ledger is back",
+                path.display()
+            ));
             Ok(())
         }
         outcome => outcome,

@@ -107,10 +107,8 @@ async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
     let runs = store.runs(&window, &filter, args.order.into(), args.limit).await?;
     let now = ctx.clock.now();
     let whole = all.totals.cost;
-    let lines: Vec<Line> = runs
-        .into_iter()
-        .map(|run| Line { totals: run.totals, run: Some(run), whole, now })
-        .collect();
+    let lines: Vec<Line> =
+        runs.into_iter().map(|run| Line { totals: run.totals, run: Some(run), whole, now }).collect();
     let total = Line { run: None, totals: all.totals, whole, now };
 
     let shown = u64::try_from(lines.len()).unwrap_or(u64::MAX);
@@ -122,7 +120,8 @@ async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
     let scope = ctx.scope(&store, Some(window), zone, Some(&all.totals)).await?;
     let empty = Empty {
         what: "runs".to_owned(),
-        next_step: "widen the range with `--days`, or record some: `asmm runs exec`, `asmm import`".to_owned(),
+        next_step: "widen the range with `--days`, or record some: `asmm runs exec`, `asmm import`"
+            .to_owned(),
     };
     let report = Report { scope, notes, empty, ..Report::new("asmm.runs/1", table(&lines, &total)) };
     ctx.print(&report, args.output.format.into())?;

@@ -62,10 +62,10 @@ impl PriceBook {
 async fn find_target(db: &mut SqliteConnection, provider: &str, model: &str) -> Result<Option<EntryKey>> {
     let target: Option<(Option<String>, Option<String>)> =
         sqlx::query_as(include_str!("../../../queries/name_target.sql"))
-    .bind(provider)
-    .bind(model)
-    .fetch_optional(db)
-    .await?;
+            .bind(provider)
+            .bind(model)
+            .fetch_optional(db)
+            .await?;
     Ok(target.and_then(|(provider, model)| Some(EntryKey { provider: provider?, model: model? })))
 }
 
