@@ -139,7 +139,7 @@ fn table(lines: &[Line]) -> Table {
         .column(text("service_tier", "tier").keep(7), |l| l.call.call.service_tier.clone())
         .column(text("pricing_state", "state").keep(6), |l| l.call.pricing_state.code())
         .column(text("kind", "kind"), |l| named(l.what))
-        .column(Column::new(Kind::Tokens, "count", "count"), |l| l.count.map_or(Cell::Missing, Cell::Tokens))
+        .column(Column::new(Kind::Count, "count", "count"), |l| l.count.map_or(Cell::Missing, Cell::Count))
         .column(Column::new(Kind::UsdExact, "rate_usd", "× rate"), |l| l.rate)
         .column(text("per", "per"), |l| named(l.per))
         .column(Column::new(Kind::UsdExact, "amount_usd", "= amount"), |l| Cell::cost(l.amount))
