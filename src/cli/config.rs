@@ -12,7 +12,7 @@ const FILE: &str = "asmm.yaml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// What `asmm.yaml` may hold.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfigFile {
     /// The ledger: `postgres://…` or `sqlite:PATH`; a relative path is relative to the file.

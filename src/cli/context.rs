@@ -65,6 +65,11 @@ impl Ctx {
         Ok(Self { clock, location: Location { url, schema }, config, color: global.color })
     }
 
+    /// The same settings, for another ledger.
+    pub(crate) fn at(&self, location: Location) -> Self {
+        Self { location, clock: self.clock, config: self.config.clone(), color: self.color }
+    }
+
     /// The ledger, ready for use. Names that were recorded through SQL are resolved and priced first.
     pub(crate) async fn store(&self) -> Result<Store> {
         let store = self.store_as_is().await?;

@@ -147,7 +147,7 @@ async fn write_run(store: &Store, run: &Run, out: &mut impl Write) -> Result<()>
         write_event(&Event::Step(step_line(step.step)), out)?;
     }
     let mut after = None;
-    while run.totals.llm_calls > 0 {
+    loop {
         let calls = store.calls(run.run_id, after, PAGE).await?;
         let Some(last) = calls.last() else { break };
         after = Some((last.call.called_at, last.call.call_id));

@@ -1,10 +1,15 @@
 //! The command line: one file a command, each with its arguments (whose doc comments are the help) and a
 //! `run` function.
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments here are help texts, where backticks would be printed"
+)]
 
 mod args;
 mod columns;
 mod config;
 mod context;
+mod demo;
 mod export;
 mod import;
 mod migrate;
@@ -60,6 +65,8 @@ pub(crate) enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// See what asmm shows, on a slice of real production traces
+    Demo(demo::DemoArgs),
     /// Bring the ledger's schema up to date
     Migrate(migrate::MigrateArgs),
     /// What was spent: by day, agent, model or pipeline
@@ -86,12 +93,21 @@ pub(crate) enum Command {
 pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
     let ctx = Ctx::new(&cli.global)?;
     let exit = match cli.command {
-        Command::Migrate(args) => migrate::run(&ctx, args).await,
-        Command::Spend(command) => spend::run(&ctx, command).await,
-        Command::Runs(command) => runs::run(&ctx, command).await,
-        Command::Prices(command) => prices::run(&ctx, command).await,
-        Command::Import(command) => import::run(&ctx, command).await,
-        Command::Export(command) => export::run(&ctx, command).await,
-    }?;
+        Command::Demo(args) => demo::run(&ctx, args).await?,
+        command => dispatch(&ctx, command).await?,
+    };
     Ok(exit)
+}
+
+/// Runs any command but the demo, which runs these.
+async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
+    match command {
+        Command::Demo(_) => Ok(Exit::Fine),
+        Command::Migrate(args) => migrate::run(ctx, args).await,
+        Command::Spend(command) => spend::run(ctx, command).await,
+        Command::Runs(command) => runs::run(ctx, command).await,
+        Command::Prices(command) => prices::run(ctx, command).await,
+        Command::Import(command) => import::run(ctx, command).await,
+        Command::Export(command) => export::run(ctx, command).await,
+    }
 }

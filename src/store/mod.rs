@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is one of two databases with one meaning. Reports are one SQL text each, in `queries/`, run on
 //! both; the write paths differ: Postgres has functions (`migrations/postgres/0005_writing.sql`), SQLite
-//! has the same operations as transactions in [`sqlite`].
+//! has the same operations as transactions in `sqlite/`.
 
 mod apply;
 mod call;

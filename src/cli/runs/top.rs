@@ -123,7 +123,7 @@ async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
         next_step: "widen the range with `--days`, or record some: `asmm runs exec`, `asmm import`"
             .to_owned(),
     };
-    let report = Report { scope, notes, empty, ..Report::new("asmm.runs/1", table(&lines, &total)) };
+    let report = Report { scope, empty, notes, ..Report::new("asmm.runs/1", table(&lines, &total)) };
     ctx.print(&report, args.output.format.into())?;
     if args.strict && all.totals.unpriced_calls > 0 {
         say(&format!(
