@@ -119,7 +119,7 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
     let table = table(&lines, &total, by, args.compare.is_some());
     let report = Report { scope, notes, ..Report::new(schema, table) };
     ctx.print(&report, args.output.format.into())?;
-    verdict(&args, &total.totals)
+    Ok(verdict(&args, &total.totals))
 }
 
 fn dimensions(first: Dimension, more: &[Dimension]) -> SpendBy {
@@ -229,17 +229,17 @@ fn table(lines: &[Line], total: &Line, by: SpendBy, compare: bool) -> Table {
         .done()
 }
 
-fn verdict(args: &SpendArgs, total: &Totals) -> Result<Exit> {
+fn verdict(args: &SpendArgs, total: &Totals) -> Exit {
     if let Some(limit) = args.fail_over.filter(|limit| total.cost > *limit) {
         say(&format!("over: {} USD were spent, --fail-over is {limit} USD", total.cost));
-        return Ok(Exit::Over);
+        return Exit::Over;
     }
     if args.strict && total.unpriced_calls > 0 {
         say(&format!(
             "unpriced: {} of {} calls have no price; `asmm prices missing` names them",
             total.unpriced_calls, total.llm_calls
         ));
-        return Ok(Exit::Unpriced);
+        return Exit::Unpriced;
     }
-    Ok(Exit::Fine)
+    Exit::Fine
 }

@@ -170,7 +170,7 @@ impl Store {
 
     /// Brings the schema up to date and the vendored catalogue in; answers what was applied.
     pub async fn migrate(&self) -> Result<Vec<MigrationName>> {
-        let _lock = match self {
+        let lock = match self {
             Store::Sqlite(s) => Some(lock_file(&s.path)?),
             Store::Postgres(_) => None,
         };
@@ -187,6 +187,7 @@ impl Store {
             };
             outcome.map_err(|e| self.migration_failed(e))?;
         }
+        drop(lock);
         self.load_vendored_catalogue().await?;
         Ok(pending)
     }

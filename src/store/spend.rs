@@ -8,6 +8,7 @@ use sqlx::FromRow;
 use std::collections::BTreeMap;
 
 /// Which dimensions a report tells apart.
+#[expect(clippy::struct_excessive_bools, reason = "the four are independent, and the query takes each")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SpendBy {
     /// The local day.

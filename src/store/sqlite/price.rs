@@ -31,13 +31,12 @@ impl PriceBook {
     /// What `call` costs by the catalogue in force when it was made.
     pub async fn price(&mut self, db: &mut SqliteConnection, call: &Call) -> Result<CallPrice> {
         let name = (call.provider.clone(), call.model.clone());
-        let key = match self.names.get(&name) {
-            Some(key) => key.clone(),
-            None => {
-                let key = find_target(db, &name.0, &name.1).await?;
-                self.names.insert(name, key.clone());
-                key
-            }
+        let key = if let Some(key) = self.names.get(&name) {
+            key.clone()
+        } else {
+            let key = find_target(db, &name.0, &name.1).await?;
+            self.names.insert(name, key.clone());
+            key
         };
         let entries = match key {
             None => &[][..],
