@@ -1,9 +1,72 @@
 //! asmm: a ledger of LLM spend and a registry of prompts, in the database you already have.
+//!
+//! # The map
+//!
+//! | room | what is in it | may use |
+//! |---|---|---|
+//! | [`domain`] | plain values without IO: ids, dollars, token usage, times, what is recorded | nothing |
+//! | [`pricing`] | the price catalogue, whose price a name means, what a call costs | `domain` |
+//! | [`store`] | the ledger in Postgres or SQLite; the only room that names sqlx | `domain`, `pricing` |
+//! | [`intake`] | usage from elsewhere: native JSONL, traces, session logs | `domain` |
+//! | [`report`] | rows to tables, JSON, CSV and markdown; the only user of comfy-table | `domain` |
+//! | [`cli`] | one file a command: its arguments and what it does | all of these |
+//! | [`error`] | the one error type: what happened, to which thing, and what to do next | nothing |
+//! | [`clock`] | the only reader of the time | `domain` |
+//!
+//! Arrows run one way. Only `cli` and the program's `main` write output.
+//!
+//! Outside the crate's sources: `migrations/` is the schema, pairs of files for the two databases;
+//! `queries/` the reports, one portable statement each; `prices/` the vendored price catalogue.
+//!
+//! # The laws
+//!
+//! They hold at every committed instant, on both databases; `store`'s tests check them after random
+//! histories, crashes and races.
+//!
+//! 1. A call is counted once: its id is the caller's, and a second delivery changes nothing.
+//! 2. A run's counters and the rollup are in step with the calls: they change in the same transaction.
+//! 3. Money is an integer number of picodollars; no float touches it.
+//! 4. Unknown is not zero: a call without a price is unpriced, and every total says how many there are.
+//! 5. History stands still: new prices never change old costs by themselves.
+//! 6. A prompt version never changes and never goes away.
+//! 7. Replay is exact or says why not.
+//! 8. Recording fails open, and loses nothing.
+//! 9. No secret is stored.
+//! 10. Append, don't edit: corrections are new rows.
+//!
+//! # Recording from Rust
+//!
+//! ```no_run
+//! use asmm::clock::Clock;
+//! use asmm::domain::{FinishRun, RunId, StartRun, Status};
+//! use asmm::store::{Location, Store};
+//!
+//! # async fn record(run_id: RunId) -> asmm::Result<()> {
+//! let location = Location { url: "sqlite:ledger.db".into(), schema: "asmm".into() };
+//! let store = Store::open(&location, Clock::System).await?;
+//! store
+//!     .start_run(&StartRun {
+//!         run_id,
+//!         pipeline: "enrichment".into(),
+//!         started_at: store.now(),
+//!         labels: [("team".to_owned(), "data".to_owned())].into(),
+//!         parent_run_id: None,
+//!         replay_of: None,
+//!     })
+//!     .await?;
+//! let run = store.finish_run(&FinishRun { run_id, status: Status::Succeeded, completed_at: None }).await?;
+//! println!("{} calls, {} USD", run.totals.llm_calls, run.totals.cost);
+//! # Ok(())
+//! # }
+//! ```
 
+pub mod cli;
 pub mod clock;
 pub mod domain;
 pub mod error;
+pub mod intake;
 pub mod pricing;
+pub mod report;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};

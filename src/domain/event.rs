@@ -25,6 +25,21 @@ pub enum Event {
     Call(Call),
     /// A run finishes.
     Finish(FinishRun),
+    /// A step finishes, said apart from its start.
+    FinishStep(FinishStep),
+}
+
+impl Event {
+    /// Checks the event against what the ledger takes; `now` is the reader's clock.
+    pub fn check(&self, now: Timestamp) -> Result<()> {
+        match self {
+            Self::Run(run) => run.check(now),
+            Self::Step(step) => step.check(now),
+            Self::Call(call) => call.check(now),
+            Self::Finish(finish) => finish.check(now),
+            Self::FinishStep(finish) => finish.check(now),
+        }
+    }
 }
 
 /// A run starts.

@@ -203,7 +203,7 @@ impl Store {
 
     /// Brings the schema up to date and the vendored catalogue in; answers what was applied.
     pub async fn migrate(&self) -> Result<Vec<MigrationName>> {
-        let _lock = self.lock_migration().await?;
+        let lock = self.lock_migration().await?;
         let pending = self.pending_migrations().await?;
         if !pending.is_empty() {
             let outcome = match self {
@@ -218,12 +218,13 @@ impl Store {
             };
             outcome.map_err(|e| self.migration_failed(e))?;
         }
+        drop(lock);
         self.load_vendored_catalogue().await?;
         Ok(pending)
     }
 
-    /// One migration at a time, with the catalogue that follows it. sqlx's own lock ends before the
-    /// catalogue, and a failed migration would leave it with a connection of the pool.
+    /// One migration at a time. sqlx does not lock a SQLite file, and on Postgres a failed migration would leave
+    /// its lock with a connection of the pool.
     async fn lock_migration(&self) -> Result<MigrationLock> {
         match self {
             Store::Sqlite(s) => Ok(MigrationLock::File { _held: lock_file(&s.path)? }),

@@ -2,10 +2,12 @@
 //!
 //! [`Store`] is one of two databases with one meaning. Reports are one SQL text each, in `queries/`, run on
 //! both; the write paths differ: Postgres has functions (`migrations/postgres/0005_writing.sql`), SQLite
-//! has the same operations as transactions in [`sqlite`].
+//! has the same operations as transactions in `sqlite/`.
 
+mod apply;
 mod call;
 mod codec;
+mod explain;
 mod failure;
 mod migrate;
 mod names;
@@ -14,14 +16,20 @@ mod postgres;
 mod prices;
 mod record;
 mod run;
+mod runs;
+mod spend;
 mod sqlite;
 
+pub use apply::Applied;
 pub use call::RecordedCall;
+pub use explain::WhyUnpriced;
 pub use migrate::{MigrationName, SchemaState};
 pub use open::Location;
 pub use prices::{Alias, MissingPrice, PriceScope, Pushed, Repriced};
 pub use record::MAX_BATCH;
 pub use run::{Recorded, Run, Step, Totals};
+pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend};
+pub use spend::{Filter, SpendBy, SpendKey};
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;

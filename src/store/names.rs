@@ -8,7 +8,7 @@ use super::prices::who;
 use super::{PriceScope, Repriced, Store, on_pool};
 use crate::domain::RunId;
 use crate::error::Result;
-use crate::pricing::{EntryKey, UserNames, resolve};
+use crate::pricing::{Catalogue, EntryKey, UserNames};
 use std::collections::BTreeSet;
 
 /// Postgres' SQLSTATE of a missing privilege.
@@ -60,7 +60,7 @@ impl Store {
                 Some(user) => user,
                 None => user.insert(self.user_names().await?),
             };
-            let target = resolve(provider, model, user);
+            let target = Catalogue::vendored().resolve(provider, model, user);
             self.write_alias("catalogue", provider, model, target.as_ref()).await?;
         }
         Ok(())
@@ -75,7 +75,8 @@ impl Store {
             .fetch_all(pool)
             .await?
         });
-        Ok(UserNames::from_keys(keys.into_iter().map(|(provider, model)| EntryKey { provider, model })))
+        let prices = keys.into_iter().map(|(provider, model)| EntryKey { provider, model }).collect();
+        Ok(UserNames { prices, ..UserNames::default() })
     }
 
     async fn write_alias(
@@ -195,7 +196,7 @@ impl Store {
                 .fetch_optional(pool)
                 .await?
             });
-            let target = resolve(provider, model, &user);
+            let target = Catalogue::vendored().resolve(provider, model, &user);
             let same = before.as_ref().is_some_and(|(target_provider, target_model, is_newest)| {
                 let stored = target_provider.as_deref().zip(target_model.as_deref());
                 stored == target.as_ref().map(|t| (t.provider.as_str(), t.model.as_str()))

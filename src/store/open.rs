@@ -44,12 +44,7 @@ impl Store {
             SchemaState::Empty | SchemaState::Pending(_) if migrates_itself => {
                 store.migrate().await?;
             }
-            // Another process may be between the schema and its prices: `migrate` waits for it.
-            SchemaState::Current if migrates_itself => {
-                if !store.has_vendored_catalogue().await? {
-                    store.migrate().await?;
-                }
-            }
+            SchemaState::Current if migrates_itself => store.load_vendored_catalogue().await?,
             SchemaState::Current => {}
             state => return Err(state.into_error(&store)),
         }

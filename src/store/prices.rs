@@ -1,5 +1,6 @@
 //! The catalogue in the ledger: bringing prices in, what reported names mean, pricing after the fact.
 
+use super::open::lock_file;
 use super::{Store, on_pool};
 use crate::domain::{Timestamp, Usd};
 use crate::error::{Error, Result};
@@ -245,22 +246,44 @@ impl Store {
         .await?))
     }
 
-    /// Whether the ledger has the catalogue of this program, or a newer one.
-    pub(super) async fn has_vendored_catalogue(&self) -> Result<bool> {
-        let loaded = self.catalogue_version().await?;
-        Ok(loaded.is_some_and(|version| version.as_str() >= Catalogue::VERSION))
-    }
-
-    /// Brings the catalogue of this program into the ledger, unless the ledger has it or a newer one. Only
-    /// under the lock of `migrate`: two at once would bring it twice.
+    /// Brings the catalogue of this program into the ledger, unless the ledger has it or a newer one. Of
+    /// several processes that see it missing, one brings it in and the others wait for that.
     pub(super) async fn load_vendored_catalogue(&self) -> Result<()> {
-        let loaded = self.catalogue_version().await?;
-        if loaded.as_deref().is_some_and(|version| version >= Catalogue::VERSION) {
+        if self.has_vendored_catalogue().await?.is_some_and(|current| current) {
             return Ok(());
         }
-        let entries: Vec<PriceEntry> = Catalogue::vendored().entries().collect();
-        self.push_prices(Origin::Vendored, Catalogue::VERSION, &entries).await?;
-        if loaded.is_some() {
+        match self {
+            Store::Sqlite(s) => {
+                let _lock = lock_file(&s.path)?;
+                self.load_if_missing().await
+            }
+            Store::Postgres(s) => {
+                let mut lock = s.pool.begin().await?;
+                sqlx::query(
+                    "select pg_advisory_xact_lock(hashtext(current_schema()), hashtext('price_catalogue'))",
+                )
+                .execute(&mut *lock)
+                .await?;
+                let outcome = self.load_if_missing().await;
+                lock.rollback().await?;
+                outcome
+            }
+        }
+    }
+
+    /// Whether the vendored catalogue in the ledger is this program's or a newer one; none before one is
+    /// loaded. Versions are dates, so that they sort as text.
+    async fn has_vendored_catalogue(&self) -> Result<Option<bool>> {
+        Ok(self.catalogue_version().await?.map(|version| version.as_str() >= Catalogue::VERSION))
+    }
+
+    async fn load_if_missing(&self) -> Result<()> {
+        let had_one = match self.has_vendored_catalogue().await? {
+            Some(true) => return Ok(()),
+            older => older.is_some(),
+        };
+        self.push_prices(Origin::Vendored, Catalogue::VERSION, Catalogue::vendored().entries()).await?;
+        if had_one {
             self.settle_all().await?;
         }
         Ok(())

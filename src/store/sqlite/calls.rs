@@ -2,7 +2,7 @@
 
 use super::super::call::{CallRow, RecordedCall};
 use super::super::record::{unknown_run, unknown_step};
-use super::super::{Recorded, SqliteStore, Totals};
+use super::super::{Recorded, Totals};
 use super::price::PriceBook;
 use crate::domain::{Call, CallId, RunId, Status, StepId, Timestamp, Usd};
 use crate::error::{Error, Result};
@@ -28,30 +28,31 @@ struct RunFacts {
     is_finished: bool,
 }
 
-impl SqliteStore {
-    pub(in crate::store) async fn record_calls(&self, calls: &[Call]) -> Result<Recorded> {
-        let mut tx = self.begin().await?;
-        let runs = open_runs(&mut tx, calls).await?;
-        let calls = with_step_agents(&mut tx, calls).await?;
-        let (fresh, mut recorded) = sort_out_known(&mut tx, calls).await?;
-        if fresh.is_empty() {
-            return Ok(recorded);
-        }
-
-        let mut book = PriceBook::default();
-        let mut priced = Vec::with_capacity(fresh.len());
-        for call in fresh {
-            let price = book.price(&mut tx, &call).await?;
-            priced.push(PricedCall { state: price.state, cost: price.cost, price_id: price.price_id, call });
-        }
-        recorded.recorded = priced.len().try_into().unwrap_or(u64::MAX);
-        recorded.unpriced = priced.iter().filter(|p| p.cost.is_none()).count().try_into().unwrap_or(u64::MAX);
-
-        insert_calls(&mut tx, &priced).await?;
-        count_calls(&mut tx, &runs, &priced, self.clock.now()).await?;
-        tx.commit().await?;
-        Ok(recorded)
+/// Records a batch in the transaction that `db` is in. On an error the caller gives that up.
+pub(in crate::store) async fn record_calls(
+    db: &mut SqliteConnection,
+    calls: &[Call],
+    now: Timestamp,
+) -> Result<Recorded> {
+    let runs = open_runs(db, calls).await?;
+    let calls = with_step_agents(db, calls).await?;
+    let (fresh, mut recorded) = sort_out_known(db, calls).await?;
+    if fresh.is_empty() {
+        return Ok(recorded);
     }
+
+    let mut book = PriceBook::default();
+    let mut priced = Vec::with_capacity(fresh.len());
+    for call in fresh {
+        let price = book.price(db, &call).await?;
+        priced.push(PricedCall { state: price.state, cost: price.cost, price_id: price.price_id, call });
+    }
+    recorded.recorded = priced.len().try_into().unwrap_or(u64::MAX);
+    recorded.unpriced = priced.iter().filter(|p| p.cost.is_none()).count().try_into().unwrap_or(u64::MAX);
+
+    insert_calls(db, &priced).await?;
+    count_calls(db, &runs, &priced, now).await?;
+    Ok(recorded)
 }
 
 /// The batch's runs, which must be there; a call that names its pipeline starts its run.

@@ -4,13 +4,13 @@
 //! fails half-way for a lock. Rows go in by one statement over `json_each`, since a statement costs more
 //! than a row.
 
-mod calls;
+pub(super) mod calls;
 mod price;
 
 use super::prices::who;
 use super::record::{unknown_run, unknown_step};
-use super::{PriceScope, Repriced, Run, SqliteStore, Step};
-use crate::domain::{FinishRun, FinishStep, RunId, StartRun, StartStep, Status, StepId, Timestamp};
+use super::{PriceScope, Recorded, Repriced, Run, SqliteStore, Step};
+use crate::domain::{Call, FinishRun, FinishStep, RunId, StartRun, StartStep, Status, StepId, Timestamp};
 use crate::error::{Error, Result};
 use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -22,115 +22,133 @@ impl SqliteStore {
 
     pub(super) async fn start_run(&self, run: &StartRun) -> Result<()> {
         let mut tx = self.begin().await?;
-        if let Some(original) = run.replay_of {
-            let stored = find_run(&mut tx, original).await?.ok_or_else(|| unknown_run(original))?;
-            if stored.started_at >= run.started_at {
-                return Err(Error::input(format!(
-                    "`started_at` {} is not after that of the run it replays",
-                    run.started_at
-                ))
-                .hint("a replay starts after its original"));
-            }
-        }
-        match find_run(&mut tx, run.run_id).await? {
-            None => insert_run(&mut tx, run).await?,
-            Some(stored) if is_same_run(&stored, run) => {}
-            Some(_) => {
-                return Err(Error::conflict(format!(
-                    "run `{}` is already recorded with other contents",
-                    run.run_id
-                ))
-                .hint(
-                    "a run's pipeline, start, labels, parent and original never change; use a new run id",
-                ));
-            }
-        }
-        tx.commit().await?;
-        Ok(())
+        start_run(&mut tx, run).await?;
+        Ok(tx.commit().await?)
     }
 
     pub(super) async fn start_step(&self, step: &StartStep) -> Result<()> {
         let mut tx = self.begin().await?;
-        let version = match &step.prompt_version {
-            Some(reference) => Some(find_prompt_version(&mut tx, reference).await?),
-            None => None,
-        };
-        find_run(&mut tx, step.run_id).await?.ok_or_else(|| unknown_run(step.run_id))?;
-        match find_step(&mut tx, step.run_id, step.step_id).await? {
-            None => insert_step(&mut tx, step, version.as_ref().map(|(id, _)| *id), self.clock.now()).await?,
-            Some(stored) if is_same_step(&stored, step, version.as_ref().map(|(_, name)| name.as_str())) => {}
-            Some(_) => {
-                return Err(Error::conflict(format!(
-                    "step `{}` of run `{}` is already recorded with other contents",
-                    step.step_id, step.run_id
-                ))
-                .hint(
-                    "a step's name, agent, attempt, prompt version and start never change; use a new step id",
-                ));
-            }
-        }
+        start_step(&mut tx, step, self.clock.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    pub(super) async fn record_calls(&self, calls: &[Call]) -> Result<Recorded> {
+        let mut tx = self.begin().await?;
+        let recorded = calls::record_calls(&mut tx, calls, self.clock.now()).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(recorded)
     }
 
     pub(super) async fn finish_step(&self, finish: &FinishStep) -> Result<()> {
         let mut tx = self.begin().await?;
-        let stored = find_step(&mut tx, finish.run_id, finish.step_id)
-            .await?
-            .ok_or_else(|| unknown_step(finish.run_id, finish.step_id))?;
-        let is_open = still_open(
-            &format!("step `{}` of run `{}`", finish.step_id, finish.run_id),
-            (stored.status, stored.completed_at),
-            (finish.status, finish.completed_at),
-            "a finished step stays as it is",
-        )?;
-        if is_open {
-            sqlx::query(
-                "update pipeline_step_run
-                 set status_id = (select status_id from status_lookup where code = $3), completed_at = $4
-                 where run_id = $1 and step_id = $2",
-            )
-            .bind(finish.run_id)
-            .bind(finish.step_id)
-            .bind(finish.status.code())
-            .bind(finish.completed_at.unwrap_or_else(|| self.clock.now()))
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        finish_step(&mut tx, finish, self.clock.now()).await?;
+        Ok(tx.commit().await?)
     }
 
     pub(super) async fn finish_run(&self, finish: &FinishRun) -> Result<()> {
         let mut tx = self.begin().await?;
-        let stored = find_run(&mut tx, finish.run_id).await?.ok_or_else(|| unknown_run(finish.run_id))?;
-        let is_open = still_open(
-            &format!("run `{}`", finish.run_id),
-            (stored.status, stored.completed_at),
-            (finish.status, finish.completed_at),
-            "a finished run stays as it is; calls that come late are still taken",
-        )?;
-        if is_open {
-            let act = price::Act { reason: "run finished", recorded_by: &who(), now: self.clock.now() };
-            price::price_run(&mut tx, finish.run_id, &PriceScope::unpriced(), &act).await?;
-            sqlx::query(
-                "update pipeline_run
-                 set status_id = (select status_id from status_lookup where code = $2),
-                     completed_at = $3,
-                     costed_at = $4,
-                     cost_pico = (select coalesce(sum(c.cost_pico), 0) from llm_call c where c.run_id = $1)
-                 where run_id = $1",
-            )
-            .bind(finish.run_id)
-            .bind(finish.status.code())
-            .bind(finish.completed_at.unwrap_or_else(|| self.clock.now()))
-            .bind(self.clock.now())
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        finish_run(&mut tx, finish, self.clock.now()).await?;
+        Ok(tx.commit().await?)
     }
+}
+
+pub(super) async fn start_run(db: &mut SqliteConnection, run: &StartRun) -> Result<()> {
+    if let Some(original) = run.replay_of {
+        let stored = find_run(db, original).await?.ok_or_else(|| unknown_run(original))?;
+        if stored.started_at >= run.started_at {
+            return Err(Error::input(format!(
+                "`started_at` {} is not after that of the run it replays",
+                run.started_at
+            ))
+            .hint("a replay starts after its original"));
+        }
+    }
+    match find_run(db, run.run_id).await? {
+        None => insert_run(db, run).await,
+        Some(stored) if is_same_run(&stored, run) => Ok(()),
+        Some(_) => {
+            Err(Error::conflict(format!("run `{}` is already recorded with other contents", run.run_id))
+                .hint("a run's pipeline, start, labels, parent and original never change; use a new run id"))
+        }
+    }
+}
+
+pub(super) async fn start_step(db: &mut SqliteConnection, step: &StartStep, now: Timestamp) -> Result<()> {
+    let version = match &step.prompt_version {
+        Some(reference) => Some(find_prompt_version(db, reference).await?),
+        None => None,
+    };
+    find_run(db, step.run_id).await?.ok_or_else(|| unknown_run(step.run_id))?;
+    match find_step(db, step.run_id, step.step_id).await? {
+        None => insert_step(db, step, version.as_ref().map(|(id, _)| *id), now).await,
+        Some(stored) if is_same_step(&stored, step, version.as_ref().map(|(_, name)| name.as_str())) => {
+            Ok(())
+        }
+        Some(_) => Err(Error::conflict(format!(
+            "step `{}` of run `{}` is already recorded with other contents",
+            step.step_id, step.run_id
+        ))
+        .hint("a step's name, agent, attempt, prompt version and start never change; use a new step id")),
+    }
+}
+
+pub(super) async fn finish_step(
+    db: &mut SqliteConnection,
+    finish: &FinishStep,
+    now: Timestamp,
+) -> Result<()> {
+    let stored = find_step(db, finish.run_id, finish.step_id)
+        .await?
+        .ok_or_else(|| unknown_step(finish.run_id, finish.step_id))?;
+    let is_open = still_open(
+        &format!("step `{}` of run `{}`", finish.step_id, finish.run_id),
+        (stored.status, stored.completed_at),
+        (finish.status, finish.completed_at),
+        "a finished step stays as it is",
+    )?;
+    if is_open {
+        sqlx::query(
+            "update pipeline_step_run
+             set status_id = (select status_id from status_lookup where code = $3), completed_at = $4
+             where run_id = $1 and step_id = $2",
+        )
+        .bind(finish.run_id)
+        .bind(finish.step_id)
+        .bind(finish.status.code())
+        .bind(finish.completed_at.unwrap_or(now))
+        .execute(db)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn finish_run(db: &mut SqliteConnection, finish: &FinishRun, now: Timestamp) -> Result<()> {
+    let stored = find_run(db, finish.run_id).await?.ok_or_else(|| unknown_run(finish.run_id))?;
+    let is_open = still_open(
+        &format!("run `{}`", finish.run_id),
+        (stored.status, stored.completed_at),
+        (finish.status, finish.completed_at),
+        "a finished run stays as it is; calls that come late are still taken",
+    )?;
+    if is_open {
+        let act = price::Act { reason: "run finished", recorded_by: &who(), now };
+        price::price_run(db, finish.run_id, &PriceScope::unpriced(), &act).await?;
+        sqlx::query(
+            "update pipeline_run
+             set status_id = (select status_id from status_lookup where code = $2),
+                 completed_at = $3,
+                 costed_at = $4,
+                 cost_pico = (select coalesce(sum(c.cost_pico), 0) from llm_call c where c.run_id = $1)
+             where run_id = $1",
+        )
+        .bind(finish.run_id)
+        .bind(finish.status.code())
+        .bind(finish.completed_at.unwrap_or(now))
+        .bind(now)
+        .execute(db)
+        .await?;
+    }
+    Ok(())
 }
 
 impl SqliteStore {

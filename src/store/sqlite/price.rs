@@ -31,13 +31,12 @@ impl PriceBook {
     /// What `call` costs by the catalogue in force when it was made.
     pub async fn price(&mut self, db: &mut SqliteConnection, call: &Call) -> Result<CallPrice> {
         let name = (call.provider.clone(), call.model.clone());
-        let key = match self.names.get(&name) {
-            Some(key) => key.clone(),
-            None => {
-                let key = find_target(db, &name.0, &name.1).await?;
-                self.names.insert(name, key.clone());
-                key
-            }
+        let key = if let Some(key) = self.names.get(&name) {
+            key.clone()
+        } else {
+            let key = find_target(db, &name.0, &name.1).await?;
+            self.names.insert(name, key.clone());
+            key
         };
         let entries = match key {
             None => &[][..],
@@ -60,18 +59,12 @@ impl PriceBook {
 
 /// The price entry that a reported name means.
 async fn find_target(db: &mut SqliteConnection, provider: &str, model: &str) -> Result<Option<EntryKey>> {
-    let target: Option<(Option<String>, Option<String>)> = sqlx::query_as(
-        "select target_provider, target_model
-         from v_model_alias
-         where model = $2
-           and (provider = $1 or (provider = '' and origin = 'user'))
-         order by origin = 'user' desc, provider = $1 desc
-         limit 1",
-    )
-    .bind(provider)
-    .bind(model)
-    .fetch_optional(db)
-    .await?;
+    let target: Option<(Option<String>, Option<String>)> =
+        sqlx::query_as(include_str!("../../../queries/name_target.sql"))
+            .bind(provider)
+            .bind(model)
+            .fetch_optional(db)
+            .await?;
     Ok(target.and_then(|(provider, model)| Some(EntryKey { provider: provider?, model: model? })))
 }
 

@@ -1,5 +1,4 @@
 //! The schema itself: what is in it, how it comes into a database, and who may do what with it.
-#![allow(clippy::unwrap_used, reason = "a test that panics says what was wrong")]
 
 mod parity;
 mod reference;

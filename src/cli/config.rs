@@ -1,0 +1,104 @@
+//! Settings: a flag, then the environment, then `asmm.yaml` found upward from the working directory, then
+//! the default.
+
+use crate::error::{Error, Result};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// The file's name.
+const FILE: &str = "asmm.yaml";
+/// Larger files are no settings.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What `asmm.yaml` may hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfigFile {
+    /// The ledger: `postgres://…` or `sqlite:PATH`; a relative path is relative to the file.
+    pub database: Option<String>,
+    /// The Postgres schema.
+    pub schema: Option<String>,
+    /// The time zone whose days reports show.
+    pub tz: Option<String>,
+}
+
+/// The nearest `asmm.yaml`, from `start` upward, and where it is.
+pub(crate) fn find(start: &Path) -> Result<(ConfigFile, Option<PathBuf>)> {
+    let Some(path) = start.ancestors().map(|folder| folder.join(FILE)).find(|path| path.is_file()) else {
+        return Ok((ConfigFile::default(), None));
+    };
+    let shown = path.display().to_string();
+    let failed = |e| Error::io(format!("`{shown}` cannot be read"), e);
+    if path.metadata().map_err(failed)?.len() > MAX_BYTES {
+        return Err(
+            Error::input(format!("`{shown}` is larger than 1 MiB")).hint("it should hold a few settings")
+        );
+    }
+    let text = std::fs::read_to_string(&path).map_err(failed)?;
+    if text.trim().is_empty() {
+        return Ok((ConfigFile::default(), Some(path)));
+    }
+    let mut config: ConfigFile = serde_yaml::from_str(&text).map_err(|e| {
+        Error::input(format!("`{shown}`: {e}")).hint("it may hold `database`, `schema` and `tz`")
+    })?;
+    if let Some(file) = config.database.as_deref().and_then(|url| url.strip_prefix("sqlite:"))
+        && let Some(folder) = path.parent()
+    {
+        let file = file.strip_prefix("//").unwrap_or(file);
+        config.database = Some(format!("sqlite:{}", folder.join(file).display()));
+    }
+    Ok((config, Some(path)))
+}
+
+/// The ledger when nothing names one: one file per user, in the place the XDG specification gives data.
+pub(crate) fn default_database() -> Result<String> {
+    let folder = data_home()?.join("asmm");
+    Ok(format!("sqlite:{}", folder.join("ledger.db").display()))
+}
+
+/// `XDG_DATA_HOME`, or `~/.local/share`.
+pub(crate) fn data_home() -> Result<PathBuf> {
+    xdg("XDG_DATA_HOME", ".local/share")
+}
+
+/// `XDG_STATE_HOME`, or `~/.local/state`.
+pub(crate) fn state_home() -> Result<PathBuf> {
+    xdg("XDG_STATE_HOME", ".local/state")
+}
+
+fn xdg(variable: &str, fallback: &str) -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(folder) = set(variable).filter(|path| path.is_absolute()) {
+        return Ok(folder);
+    }
+    set("HOME").map(|home| home.join(fallback)).ok_or_else(|| {
+        Error::usage("there is no home folder to keep the ledger in")
+            .hint("name the ledger with --database (ASMM_DATABASE_URL), or set HOME")
+    })
+}
+
+/// The time zone, and where it was set, in words for the footer.
+pub(crate) fn zone(flag: Option<&str>, config: &ConfigFile) -> Result<(Tz, &'static str)> {
+    let environment = std::env::var("ASMM_TZ").ok().filter(|v| !v.is_empty());
+    if let Some(name) = flag {
+        return Ok((parse_zone(name, "--tz")?, "from --tz"));
+    }
+    if let Some(name) = environment {
+        return Ok((parse_zone(&name, "ASMM_TZ")?, "from ASMM_TZ"));
+    }
+    if let Some(name) = &config.tz {
+        return Ok((parse_zone(name, FILE)?, "from asmm.yaml"));
+    }
+    let system = std::env::var("TZ").ok().and_then(|name| name.trim_start_matches(':').parse().ok());
+    let system = system.or_else(|| iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()));
+    Ok(system.map_or((Tz::UTC, "no system zone found"), |zone| (zone, "the system's")))
+}
+
+fn parse_zone(name: &str, source: &str) -> Result<Tz> {
+    name.parse().map_err(|_| {
+        let shown: String = name.chars().take(60).collect();
+        Error::usage(format!("`{shown}` ({source}) is not a time zone"))
+            .hint("use an IANA name such as Europe/Berlin, America/New_York or UTC")
+    })
+}

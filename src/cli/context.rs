@@ -1,0 +1,178 @@
+//! What every command needs: the settings, the clock, the ledger, and the way to print.
+
+use super::config::{self, ConfigFile};
+use super::{ColorChoice, GlobalArgs};
+use crate::clock::Clock;
+use crate::domain::Window;
+use crate::error::{Error, Result};
+use crate::report::{Coverage, Document, Format, Report, Scope, Style};
+use crate::store::{Location, Store, Totals};
+use chrono_tz::Tz;
+use std::io::{self, IsTerminal, Write};
+
+/// How a command ended, when it did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: fine.
+    Fine,
+    /// 1: it was done, and something in it was wrong.
+    Flawed,
+    /// 3: spend is over a limit.
+    Over,
+    /// 4: there are unpriced calls, and `--strict` was given.
+    Unpriced,
+    /// The code of the command that was wrapped.
+    Child(u8),
+}
+
+impl Exit {
+    /// The process's exit code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::Flawed => 1,
+            Self::Over => 3,
+            Self::Unpriced => 4,
+            Self::Child(code) => code,
+        }
+    }
+}
+
+/// What every command needs.
+pub struct Ctx {
+    pub(crate) clock: Clock,
+    pub(crate) location: Location,
+    config: ConfigFile,
+    color: ColorChoice,
+}
+
+/// The width of tables that do not go to a terminal, unless `COLUMNS` says another.
+const PLAIN_WIDTH: usize = 120;
+
+impl Ctx {
+    pub(crate) fn new(global: &GlobalArgs) -> Result<Self> {
+        let folder = std::env::current_dir().unwrap_or_default();
+        let (config, _) = config::find(&folder)?;
+        let given = |value: &Option<String>| value.clone().filter(|v| !v.is_empty());
+        let url = match given(&global.database).or_else(|| config.database.clone()) {
+            Some(url) => url,
+            None => config::default_database()?,
+        };
+        let schema =
+            given(&global.schema).or_else(|| config.schema.clone()).unwrap_or_else(|| "asmm".to_owned());
+        let clock = Clock::from_setting(given(&global.now).as_deref())?;
+        Ok(Self { clock, location: Location { url, schema }, config, color: global.color })
+    }
+
+    /// The same settings, for another ledger.
+    pub(crate) fn at(&self, location: Location) -> Self {
+        Self { location, clock: self.clock, config: self.config.clone(), color: self.color }
+    }
+
+    /// The ledger, ready for use. Names that were recorded through SQL are resolved and priced first.
+    pub(crate) async fn store(&self) -> Result<Store> {
+        let store = self.store_as_is().await?;
+        let settled = store.settle_new_names().await?;
+        if settled.calls > 0 {
+            say(&format!(
+                "{} calls recorded through SQL are priced now: {} USD",
+                settled.calls, settled.after
+            ));
+        }
+        Ok(store)
+    }
+
+    /// The ledger, ready for use, as it is.
+    pub(crate) async fn store_as_is(&self) -> Result<Store> {
+        Store::open(&self.location, self.clock).await
+    }
+
+    /// The zone of the report: `flag` is `--tz`.
+    pub(crate) fn zone(&self, flag: Option<&str>) -> Result<(Tz, &'static str)> {
+        config::zone(flag, &self.config)
+    }
+
+    /// What a report is about, for its footer.
+    pub(crate) async fn scope(
+        &self,
+        store: &Store,
+        window: Option<Window>,
+        zone: (Tz, &'static str),
+        totals: Option<&Totals>,
+    ) -> Result<Scope> {
+        Ok(Scope {
+            window,
+            zone: Some(zone.0),
+            zone_source: Some(zone.1.to_owned()),
+            catalogue: store.catalogue_version().await?,
+            coverage: totals.map(|t| Coverage {
+                priced: t.llm_calls.saturating_sub(t.unpriced_calls),
+                calls: t.llm_calls,
+            }),
+        })
+    }
+
+    /// How the terminal looks.
+    pub(crate) fn style(&self) -> Style {
+        let terminal = io::stdout().is_terminal();
+        let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse::<usize>().ok()).filter(|c| *c > 0);
+        let measured =
+            terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)).filter(|_| terminal);
+        let color = match self.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        };
+        Style {
+            width: columns.or(measured).unwrap_or(PLAIN_WIDTH).clamp(30, 400),
+            color,
+            unicode: speaks_unicode(),
+        }
+    }
+
+    /// Writes a report to stdout.
+    pub(crate) fn print(&self, report: &Report, format: Format) -> Result<()> {
+        quiet_if_closed(report.write(&mut io::stdout().lock(), format, self.style()))
+    }
+
+    /// Writes a document to stdout.
+    pub(crate) fn print_document(&self, document: &Document, format: Format) -> Result<()> {
+        quiet_if_closed(document.write(&mut io::stdout().lock(), format, self.style()))
+    }
+}
+
+/// Whether the locale is one of UTF-8. One that is not set at all is taken for it: containers set none.
+fn speaks_unicode() -> bool {
+    ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .is_none_or(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"))
+}
+
+/// A reader that has gone away (`| head`) is no failure.
+fn quiet_if_closed(outcome: Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Whether the cause of an error is a closed pipe.
+pub(crate) fn is_closed_pipe(error: &Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|cause| cause.downcast_ref::<io::Error>())
+        .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes one line of data to stdout.
+pub(crate) fn print_line(line: &str) -> Result<()> {
+    let outcome =
+        writeln!(io::stdout().lock(), "{line}").map_err(|e| Error::io("stdout cannot be written", e));
+    quiet_if_closed(outcome)
+}
+
+/// Writes one line for people to stderr. That stderr is closed is nobody's concern.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,181 @@
+//! `asmm export`: the ledger as lines.
+
+use super::context::{Ctx, Exit, is_closed_pipe};
+use crate::domain::{Event, FinishRun, StartRun, StartStep};
+use crate::error::{Error, Result};
+use crate::intake::native::write_event;
+use crate::pricing::{Origin, PriceEntry};
+use crate::store::{Run, Step, Store};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Copy the ledger out
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// As native JSONL, which `asmm import jsonl` reads
+    Jsonl(JsonlArgs),
+}
+
+/// The ledger as native JSONL, which `asmm import jsonl` reads
+///
+/// Your own prices and aliases come first, then each run with its steps, calls and finish. Importing the file
+/// into another ledger gives the same totals; importing it twice changes nothing.
+#[derive(Debug, Args)]
+pub(crate) struct JsonlArgs {
+    /// Write to this file instead of stdout; it appears when it is complete
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// How many rows are read at once.
+const PAGE: u32 = 1000;
+
+pub(crate) async fn run(ctx: &Ctx, command: ExportCommand) -> Result<Exit> {
+    let ExportCommand::Jsonl(args) = command;
+    let store = ctx.store().await?;
+    match args.output {
+        None => {
+            let mut out = BufWriter::new(std::io::stdout().lock());
+            match write_ledger(&store, &mut out).await.and_then(|()| flush(&mut out)) {
+                Err(error) if is_closed_pipe(&error) => {}
+                outcome => outcome?,
+            }
+        }
+        Some(path) => to_file(&store, &path).await?,
+    }
+    Ok(Exit::Fine)
+}
+
+fn flush(out: &mut impl Write) -> Result<()> {
+    out.flush().map_err(|e| Error::io("the export cannot be written", e))
+}
+
+/// Writes beside the file and renames, so that a file of that name is always whole.
+async fn to_file(store: &Store, path: &Path) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = PathBuf::from(name);
+    let failed = |e| Error::io(format!("`{}` cannot be written", part.display()), e);
+    let file = std::fs::File::create(&part).map_err(failed)?;
+    let mut out = BufWriter::new(file);
+    write_ledger(store, &mut out).await?;
+    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
+    file.sync_all().map_err(failed)?;
+    std::fs::rename(&part, path).map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))
+}
+
+async fn write_ledger(store: &Store, out: &mut impl Write) -> Result<()> {
+    write_prices(store, out).await?;
+    let mut after = None;
+    loop {
+        let runs = store.runs_page(after, PAGE).await?;
+        let Some(last) = runs.last() else { return Ok(()) };
+        after = Some((last.started_at, last.run_id));
+        for run in &runs {
+            write_run(store, run, out).await?;
+        }
+    }
+}
+
+/// The prices and aliases that are not the program's own: without them another ledger would price otherwise.
+async fn write_prices(store: &Store, out: &mut impl Write) -> Result<()> {
+    for origin in [Origin::Imported, Origin::User] {
+        let mut prices = store.prices(None, None, Some(origin)).await?;
+        prices.sort_by_key(|p| p.revision);
+        for price in &prices {
+            write_line(&price_line(price), out)?;
+        }
+    }
+    for alias in store.aliases().await?.into_iter().filter(|a| a.origin == "user") {
+        let line = json!({
+            "type": "alias",
+            "provider": alias.provider,
+            "model": alias.model,
+            "target_provider": alias.target_provider,
+            "target_model": alias.target_model,
+        });
+        write_line(&line, out)?;
+    }
+    Ok(())
+}
+
+fn price_line(price: &PriceEntry) -> serde_json::Value {
+    json!({
+        "type": "price",
+        "origin": price.origin.code(),
+        "provider": price.provider,
+        "model": price.model,
+        "service_tier": price.service_tier,
+        "over_input_tokens": price.over_input_tokens,
+        "effective_from": price.effective_from,
+        "daily_utc": price.daily_utc.map(|(from, until)| [from, until]),
+        "rates_pico": {
+            "input": price.rates.input,
+            "cache_read": price.rates.cache_read,
+            "cache_write": price.rates.cache_write,
+            "cache_write_long": price.rates.cache_write_long,
+            "output": price.rates.output,
+            "reasoning": price.rates.reasoning,
+            "embedding": price.rates.embedding,
+            "web_search": price.rates.web_search,
+            "request": price.rates.request,
+        },
+        "revision": price.revision,
+        "source": price.source,
+    })
+}
+
+fn write_line(line: &serde_json::Value, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "{line}").map_err(|e| Error::io("the export cannot be written", e))
+}
+
+async fn write_run(store: &Store, run: &Run, out: &mut impl Write) -> Result<()> {
+    write_event(
+        &Event::Run(StartRun {
+            run_id: run.run_id,
+            pipeline: run.pipeline.clone(),
+            started_at: run.started_at,
+            labels: run.labels.clone(),
+            parent_run_id: run.parent_run_id,
+            replay_of: run.replay_of,
+        }),
+        out,
+    )?;
+    for step in store.steps(run.run_id).await? {
+        write_event(&Event::Step(step_line(step.step)), out)?;
+    }
+    let mut after = None;
+    loop {
+        let calls = store.calls(run.run_id, after, PAGE).await?;
+        let Some(last) = calls.last() else { break };
+        after = Some((last.call.called_at, last.call.call_id));
+        let is_last = calls.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+        for call in calls {
+            write_event(&Event::Call(call.call), out)?;
+        }
+        if is_last {
+            break;
+        }
+    }
+    if run.status.is_final() {
+        let finish = FinishRun { run_id: run.run_id, status: run.status, completed_at: run.completed_at };
+        write_event(&Event::Finish(finish), out)?;
+    }
+    Ok(())
+}
+
+fn step_line(step: Step) -> StartStep {
+    StartStep {
+        run_id: step.run_id,
+        step_id: step.step_id,
+        step: step.step,
+        agent: step.agent,
+        prompt_version: step.prompt_version,
+        attempt: step.attempt,
+        started_at: Some(step.started_at),
+        status: Some(step.status).filter(|s| s.is_final()),
+        completed_at: step.completed_at,
+    }
+}

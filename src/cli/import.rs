@@ -1,0 +1,363 @@
+//! `asmm import`: usage from elsewhere.
+
+use super::context::{Ctx, Exit, say};
+use crate::domain::{Event, RunId, Timestamp};
+use crate::error::{Error, Result};
+use crate::intake::Complaints;
+use crate::intake::claude_code;
+use crate::intake::lines::Lines;
+use crate::intake::native::{self, Line};
+use crate::intake::traces::{self, TraceOptions};
+use crate::store::{Recorded, Store};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
+
+mod catalogue;
+
+/// Bring in usage from elsewhere
+///
+/// Importing the same input again changes nothing. A line that is wrong is counted, named and skipped.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Native JSONL, as `asmm export jsonl` writes it
+    Jsonl(JsonlArgs),
+    /// Production traces: the Azure LLM inference traces, the Mooncake traces
+    Traces(TracesArgs),
+    /// The session logs of Claude Code
+    ClaudeCode(ClaudeCodeArgs),
+}
+
+/// Native JSONL, as `asmm export jsonl` writes it
+#[derive(Debug, Args)]
+pub(crate) struct JsonlArgs {
+    /// The files, plain or gzip; `-` is stdin
+    #[arg(default_value = "-", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Exit with 1 when a line was skipped or refused
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Production traces: the Azure LLM inference traces, the Mooncake traces
+///
+/// The traces have sizes and times, but neither names nor runs: you say which pipeline and model they
+/// stand for, and each stretch of --run-every seconds becomes a run.
+#[derive(Debug, Args)]
+pub(crate) struct TracesArgs {
+    /// The files, plain or gzip
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The pipeline [default: the file's name]
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// The provider
+    #[arg(long, value_name = "NAME", default_value = "openai")]
+    provider: String,
+    /// The model
+    #[arg(long, value_name = "NAME", default_value = "gpt-4o")]
+    model: String,
+    /// The agent
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    agent: String,
+    /// Move the first row to this time, and the others with it; Mooncake's times are relative and need it
+    #[arg(long, value_name = "TIME")]
+    start: Option<String>,
+    /// The length of a run in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = TraceOptions::RUN_EVERY)]
+    run_every: u32,
+    /// Exit with 1 when a line was skipped or refused
+    #[arg(long)]
+    strict: bool,
+}
+
+/// The session logs of Claude Code
+///
+/// A project's folder becomes a pipeline, a session a run, and a subagent an agent of its own. A response that
+/// is still being written (younger than 5 minutes) is left for the next import.
+#[derive(Debug, Args)]
+pub(crate) struct ClaudeCodeArgs {
+    /// A projects folder, its parent, a project's folder, or single files [default: ~/.claude]
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Exit with 1 when a line was skipped or refused
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(crate) async fn run(ctx: &Ctx, command: ImportCommand) -> Result<Exit> {
+    match command {
+        ImportCommand::Jsonl(args) => jsonl(ctx, args).await,
+        ImportCommand::Traces(args) => import_traces(ctx, args).await,
+        ImportCommand::ClaudeCode(args) => import_claude_code(ctx, args).await,
+    }
+}
+
+/// How many events go to the ledger at once.
+const CHUNK: usize = 4000;
+/// How many chunks may wait for the ledger: enough to keep it busy, few enough to bound memory.
+const WAITING: usize = 2;
+
+/// What a reader found, by line; line 0 is the file as a whole.
+type Chunk = Vec<(u64, Line)>;
+
+/// A reader's end of the way to the ledger.
+struct Sink {
+    chunk: Chunk,
+    sender: mpsc::Sender<Chunk>,
+}
+
+impl Sink {
+    fn give(&mut self, line: u64, found: Line) -> Result<()> {
+        self.chunk.push((line, found));
+        if self.chunk.len() >= CHUNK { self.send() } else { Ok(()) }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        let chunk = std::mem::take(&mut self.chunk);
+        // The other end is gone when the ledger failed: that error is the one to show.
+        self.sender.blocking_send(chunk).map_err(|_| Error::database("the import was given up"))
+    }
+}
+
+/// What became of an import.
+#[derive(Default)]
+struct Imported {
+    runs: BTreeSet<RunId>,
+    prices: usize,
+    calls: Recorded,
+    complaints: Complaints,
+}
+
+/// Reads with `read` on a thread of its own while the ledger takes in what it finds, chunk by chunk.
+async fn pump<T: Send + 'static>(
+    store: &Store,
+    file: &str,
+    imported: &mut Imported,
+    read: impl FnOnce(&mut Sink) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, mut receiver) = mpsc::channel::<Chunk>(WAITING);
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut sink = Sink { chunk: Vec::with_capacity(CHUNK), sender };
+        let outcome = read(&mut sink)?;
+        sink.send()?;
+        Ok(outcome)
+    });
+    while let Some(chunk) = receiver.recv().await {
+        apply(store, file, chunk, imported).await?;
+    }
+    reader.await.map_err(|e| Error::database(format!("the reader of `{file}` failed: {e}")))?
+}
+
+async fn apply(store: &Store, file: &str, chunk: Chunk, imported: &mut Imported) -> Result<()> {
+    let mut events = Vec::with_capacity(chunk.len());
+    let mut lines = Vec::with_capacity(chunk.len());
+    let mut others = Vec::new();
+    for (line, found) in chunk {
+        match found {
+            Line::Event(event) => {
+                if let Event::Call(call) = &event {
+                    imported.runs.insert(call.run_id);
+                }
+                lines.push(line);
+                events.push(event);
+            }
+            Line::Other { kind, json } => others.push((line, kind, json)),
+        }
+    }
+    imported.prices += catalogue::apply(store, file, others, &mut imported.complaints).await?;
+    let applied = store.apply(&events).await?;
+    for (run_id, call_id) in &applied.calls.conflict {
+        let what = format!("call `{call_id}` of run `{run_id}` is recorded with other contents, which stay");
+        imported.complaints.add_file(file, what);
+    }
+    imported.calls += applied.calls;
+    for (place, error) in applied.refused {
+        match lines.get(place) {
+            Some(0) | None => imported.complaints.add_file(file, error),
+            Some(line) => imported.complaints.add(file, *line, error),
+        }
+    }
+    Ok(())
+}
+
+/// Says what became of it all, on stderr.
+fn conclude(imported: &Imported, strict: bool, more: &str) -> Exit {
+    for complaint in imported.complaints.first() {
+        say(&format!("skipped: {complaint}"));
+    }
+    let total = imported.complaints.total();
+    let kept = u64::try_from(imported.complaints.first().len()).unwrap_or(u64::MAX);
+    if total > kept {
+        say(&format!("skipped: {} more", total - kept));
+    }
+    let calls = &imported.calls;
+    let mut parts = vec![
+        format!("{} calls recorded in {} runs", calls.recorded, imported.runs.len()),
+        format!("{} were there already", calls.duplicate),
+    ];
+    if !calls.conflict.is_empty() {
+        parts.push(format!("{} in conflict", calls.conflict.len()));
+    }
+    if calls.unpriced > 0 {
+        parts.push(format!("{} without a price", calls.unpriced));
+    }
+    if imported.prices > 0 {
+        parts.push(format!("{} prices and aliases", imported.prices));
+    }
+    if total > 0 {
+        parts.push(format!("{total} skipped"));
+    }
+    say(&format!("{}{more}", parts.join(", ")));
+    if strict && total > 0 { Exit::Flawed } else { Exit::Fine }
+}
+
+/// A bar on stderr, if that is a terminal.
+fn progress_bar(bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(bytes);
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Opens a file for reading by lines, and follows it with `bar`.
+fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64)> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(std::io::stdin()), 0));
+    }
+    let failed = |e| {
+        Error::io(format!("`{}` cannot be read", path.display()), e).hint("name a file, or `-` for stdin")
+    };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Error::usage(format!("`{}` is a folder", path.display())).hint("name the files in it"));
+    }
+    Ok((Box::new(file), metadata.len()))
+}
+
+/// The reader of one file with its bar: lines in, and the bar moves.
+fn lines_of(path: &Path, bar: &ProgressBar) -> Result<Lines<Box<dyn Read + Send>>> {
+    let (file, _) = open(path)?;
+    Lines::new(Box::new(bar.wrap_read(file)) as Box<dyn Read + Send>)
+        .map_err(|e| Error::io(format!("`{}` cannot be read", path.display()), e))
+}
+
+fn size_of(paths: &[PathBuf]) -> Result<u64> {
+    paths.iter().map(|path| open(path).map(|(_, bytes)| bytes)).sum()
+}
+
+async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {
+    let bar = progress_bar(size_of(&args.paths)?);
+    let store = ctx.store().await?;
+    let now = ctx.clock.now();
+    let mut imported = Imported::default();
+    for path in &args.paths {
+        let file = path.display().to_string();
+        let (name, path, bar) = (file.clone(), path.clone(), bar.clone());
+        let complaints = pump(&store, &file, &mut imported, move |sink| {
+            let mut complaints = Complaints::default();
+            let mut lines = lines_of(&path, &bar)?;
+            native::read(&name, &mut lines, now, &mut complaints, |line, found| sink.give(line, found))?;
+            Ok(complaints)
+        })
+        .await?;
+        imported.complaints.append(complaints);
+    }
+    bar.finish_and_clear();
+    if imported.prices > 0 {
+        store.settle_all().await?;
+    }
+    Ok(conclude(&imported, args.strict, ""))
+}
+
+async fn import_traces(ctx: &Ctx, args: TracesArgs) -> Result<Exit> {
+    let start = args.start.as_deref().map(|text| super::args::parse_time("--start", text)).transpose()?;
+    let bar = progress_bar(size_of(&args.paths)?);
+    let store = ctx.store().await?;
+    let now = ctx.clock.now();
+    let mut imported = Imported::default();
+    for path in &args.paths {
+        let options = TraceOptions {
+            pipeline: args.pipeline.clone().unwrap_or_else(|| stem(path)),
+            provider: args.provider.clone(),
+            model: args.model.clone(),
+            agent: args.agent.clone(),
+            start,
+            run_every: args.run_every,
+        };
+        trace(&store, path, options, now, &bar, &mut imported).await?;
+    }
+    bar.finish_and_clear();
+    Ok(conclude(&imported, args.strict, ""))
+}
+
+async fn trace(
+    store: &Store,
+    path: &Path,
+    options: TraceOptions,
+    now: Timestamp,
+    bar: &ProgressBar,
+    imported: &mut Imported,
+) -> Result<()> {
+    let file = path.display().to_string();
+    let (name, path, bar) = (file.clone(), path.to_owned(), bar.clone());
+    let summary = pump(store, &file, imported, move |sink| {
+        let mut lines = lines_of(&path, &bar)?;
+        traces::read(&name, &mut lines, &options, now, |event| sink.give(0, Line::Event(event)))
+    })
+    .await?;
+    imported.complaints.append(summary.complaints);
+    Ok(())
+}
+
+/// A file's name without its endings: `azure.csv.gz` is `azure`.
+fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+async fn import_claude_code(ctx: &Ctx, args: ClaudeCodeArgs) -> Result<Exit> {
+    let paths = if args.paths.is_empty() { vec![claude_home()?] } else { args.paths };
+    let bar = progress_bar(claude_code::total_bytes(&paths)?);
+    let store = ctx.store().await?;
+    let now = ctx.clock.now();
+    let mut imported = Imported::default();
+    let followed = bar.clone();
+    let summary = pump(&store, "claude-code", &mut imported, move |sink| {
+        claude_code::read(&paths, now, &|bytes| followed.inc(bytes), |event| sink.give(0, Line::Event(event)))
+    })
+    .await?;
+    bar.finish_and_clear();
+    imported.complaints.append(summary.complaints);
+    let held = if summary.held_back > 0 {
+        format!(", {} still being written", summary.held_back)
+    } else {
+        String::new()
+    };
+    let more = format!(
+        "; {} files, {} lines: {} told of a call again, {} replays, {} synthetic{held}",
+        summary.files, summary.lines, summary.duplicates, summary.replays, summary.synthetic
+    );
+    Ok(conclude(&imported, args.strict, &more))
+}
+
+/// Where Claude Code keeps its logs.
+fn claude_home() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("CLAUDE_CONFIG_DIR").filter(|v| !v.is_empty()) {
+        return Ok(PathBuf::from(folder));
+    }
+    let home = std::env::var_os("HOME").filter(|v| !v.is_empty());
+    home.map(|home| PathBuf::from(home).join(".claude")).ok_or_else(|| {
+        Error::usage("there is no home folder to look for ~/.claude in").hint("name the folder")
+    })
+}

@@ -1,0 +1,147 @@
+//! The prices and aliases that a native export carries beside its events.
+
+use crate::domain::Timestamp;
+use crate::error::{Error, Result};
+use crate::intake::Complaints;
+use crate::pricing::{EntryKey, Origin, PriceEntry, Rates};
+use crate::store::Store;
+use serde::Deserialize;
+
+/// A `price` line, as `asmm export jsonl` writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PriceLine {
+    #[serde(rename = "type")]
+    _kind: String,
+    origin: String,
+    provider: String,
+    model: String,
+    service_tier: String,
+    over_input_tokens: u64,
+    effective_from: Timestamp,
+    daily_utc: Option<(u32, u32)>,
+    rates_pico: RatesLine,
+    revision: i64,
+    source: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RatesLine {
+    input: Option<i64>,
+    cache_read: Option<i64>,
+    cache_write: Option<i64>,
+    cache_write_long: Option<i64>,
+    output: Option<i64>,
+    reasoning: Option<i64>,
+    embedding: Option<i64>,
+    web_search: Option<i64>,
+    request: Option<i64>,
+}
+
+/// An `alias` line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AliasLine {
+    #[serde(rename = "type")]
+    _kind: String,
+    provider: String,
+    model: String,
+    target_provider: Option<String>,
+    target_model: Option<String>,
+}
+
+/// Applies the lines that are no events; says how many changed something. One of an unknown type is a
+/// complaint: a later version may have written it.
+pub(super) async fn apply(
+    store: &Store,
+    file: &str,
+    lines: Vec<(u64, String, String)>,
+    complaints: &mut Complaints,
+) -> Result<usize> {
+    let mut prices: Vec<(Origin, Vec<PriceEntry>)> = vec![(Origin::Imported, vec![]), (Origin::User, vec![])];
+    let mut aliases = Vec::new();
+    for (line, kind, json) in lines {
+        let outcome = match kind.as_str() {
+            "price" => read_price(&json).map(|price| {
+                prices
+                    .iter_mut()
+                    .filter(|(origin, _)| *origin == price.origin)
+                    .for_each(|(_, all)| all.push(price.clone()));
+            }),
+            "alias" => read_alias(&json).map(|alias| aliases.push((line, alias))),
+            other => Err(Error::input(format!("`type` is `{other}`"))
+                .hint("it is run, step, call, finish, finish_step, price or alias")),
+        };
+        if let Err(error) = outcome {
+            complaints.add(file, line, error);
+        }
+    }
+    let mut changed = 0;
+    for (origin, entries) in &prices {
+        if !entries.is_empty() {
+            changed += store.push_prices(*origin, file, entries).await?.written;
+        }
+    }
+    for (line, alias) in aliases {
+        let target = alias.target_provider.zip(alias.target_model).map(|(p, m)| EntryKey::new(p, m));
+        let known = store.aliases().await?;
+        let same = known.iter().any(|a| {
+            a.origin == "user"
+                && (&a.provider, &a.model) == (&alias.provider, &alias.model)
+                && a.target_provider.as_deref() == target.as_ref().map(|t| t.provider.as_str())
+                && a.target_model.as_deref() == target.as_ref().map(|t| t.model.as_str())
+        });
+        if same {
+            continue;
+        }
+        match store.set_alias(&alias.provider, &alias.model, target.as_ref()).await {
+            Ok(_) => changed += 1,
+            Err(error) => complaints.add(file, line, error),
+        }
+    }
+    Ok(changed)
+}
+
+fn wrong(error: &serde_json::Error) -> Error {
+    Error::input(format!("the line is not right: {error}"))
+}
+
+fn read_price(json: &str) -> Result<PriceEntry> {
+    let line: PriceLine = serde_json::from_str(json).map_err(|e| wrong(&e))?;
+    let rates = line.rates_pico;
+    let entry = PriceEntry {
+        provider: line.provider,
+        model: line.model,
+        service_tier: line.service_tier,
+        over_input_tokens: line.over_input_tokens,
+        effective_from: line.effective_from,
+        daily_utc: line.daily_utc,
+        rates: Rates {
+            input: rates.input,
+            cache_read: rates.cache_read,
+            cache_write: rates.cache_write,
+            cache_write_long: rates.cache_write_long,
+            output: rates.output,
+            reasoning: rates.reasoning,
+            embedding: rates.embedding,
+            web_search: rates.web_search,
+            request: rates.request,
+        },
+        source: line.source,
+        origin: line.origin.parse()?,
+        revision: line.revision,
+        price_id: None,
+    };
+    if entry.rates.all().iter().flatten().any(|rate| *rate < 0) || entry.rates.is_empty() {
+        return Err(Error::input("a price is negative, or there is none"));
+    }
+    if entry.origin == Origin::Vendored {
+        return Err(Error::input("`origin` is vendored").hint("those prices come with the program"));
+    }
+    Ok(entry)
+}
+
+fn read_alias(json: &str) -> Result<AliasLine> {
+    serde_json::from_str(json).map_err(|e| wrong(&e))
+}

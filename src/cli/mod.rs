@@ -1,0 +1,113 @@
+//! The command line: one file a command, each with its arguments (whose doc comments are the help) and a
+//! `run` function.
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments here are help texts, where backticks would be printed"
+)]
+
+mod args;
+mod columns;
+mod config;
+mod context;
+mod demo;
+mod export;
+mod import;
+mod migrate;
+mod prices;
+mod runs;
+mod spend;
+mod spool;
+
+pub use context::{Ctx, Exit};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A ledger of LLM spend, in the database you already have
+///
+/// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over, 4 unpriced calls under
+/// --strict, 7 the ledger is not migrated or cannot be reached.
+#[derive(Debug, Parser)]
+#[command(name = "asmm", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which ledger, and how to print.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// The ledger: postgres://… or sqlite:PATH [default: from asmm.yaml, else one SQLite file per user]
+    #[arg(long, value_name = "URL", env = "ASMM_DATABASE_URL", hide_env_values = true, global = true)]
+    pub database: Option<String>,
+    /// The Postgres schema that holds the ledger [default: from asmm.yaml, else asmm]
+    #[arg(long, value_name = "NAME", env = "ASMM_SCHEMA", global = true)]
+    pub schema: Option<String>,
+    /// When to use colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto, global = true)]
+    pub color: ColorChoice,
+    /// The time taken as now, for tests and for printing the same report twice
+    #[arg(long, value_name = "TIME", env = "ASMM_NOW", hide = true, global = true)]
+    pub now: Option<String>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See what asmm shows, on a slice of real production traces
+    Demo(demo::DemoArgs),
+    /// Bring the ledger's schema up to date
+    Migrate(migrate::MigrateArgs),
+    /// What was spent: by day, agent, model or pipeline
+    #[command(subcommand)]
+    Spend(spend::SpendCommand),
+    /// Runs: the most expensive, one in detail, and recording them from the shell
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    /// The price catalogue
+    #[command(subcommand)]
+    Prices(prices::PricesCommand),
+    /// Bring in usage from elsewhere
+    #[command(subcommand)]
+    Import(import::ImportCommand),
+    /// Copy the ledger out
+    #[command(subcommand)]
+    Export(export::ExportCommand),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever the command meets; the kind of an [`crate::Error`] decides the exit code.
+pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let ctx = Ctx::new(&cli.global)?;
+    let exit = match cli.command {
+        Command::Demo(args) => demo::run(&ctx, args).await?,
+        command => dispatch(&ctx, command).await?,
+    };
+    Ok(exit)
+}
+
+/// Runs any command but the demo, which runs these.
+async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
+    match command {
+        Command::Demo(_) => Ok(Exit::Fine),
+        Command::Migrate(args) => migrate::run(ctx, args).await,
+        Command::Spend(command) => spend::run(ctx, command).await,
+        Command::Runs(command) => runs::run(ctx, command).await,
+        Command::Prices(command) => prices::run(ctx, command).await,
+        Command::Import(command) => import::run(ctx, command).await,
+        Command::Export(command) => export::run(ctx, command).await,
+    }
+}

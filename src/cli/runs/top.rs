@@ -1,0 +1,176 @@
+//! `asmm runs top` and `asmm runs list`.
+
+use crate::cli::args::{FilterArgs, OutputArgs, WindowArgs};
+use crate::cli::columns::spend_columns;
+use crate::cli::context::{Ctx, Exit, say};
+use crate::domain::{Timestamp, Usd};
+use crate::error::Result;
+use crate::report::{Cell, Column, Empty, Kind, Report, Shown, Table};
+use crate::store::{Run, RunOrder, RunTotals, Totals};
+use clap::{Args, ValueEnum};
+
+/// The most expensive runs that started in a range
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    #[command(flatten)]
+    window: WindowArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// How many runs to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+    /// What makes a run the first
+    #[arg(long, value_enum, value_name = "BY", default_value_t = Order::Cost)]
+    order: Order,
+    /// Exit with 4 when there are calls without a price
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The newest runs
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    window: WindowArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// How many runs to show
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// What makes a run the first
+    #[arg(long, value_enum, value_name = "BY", default_value_t = Order::Started)]
+    order: Order,
+    /// Exit with 4 when there are calls without a price
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Order {
+    /// The most expensive
+    Cost,
+    /// The newest
+    Started,
+    /// The most calls
+    Calls,
+    /// The most tokens
+    Tokens,
+}
+
+impl From<Order> for RunOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Cost => Self::Cost,
+            Order::Started => Self::Started,
+            Order::Calls => Self::Calls,
+            Order::Tokens => Self::Tokens,
+        }
+    }
+}
+
+/// Days looked at when no range is given.
+const DEFAULT_DAYS: u32 = 7;
+
+/// One row; the total's run is `None`.
+struct Line {
+    run: Option<Run>,
+    totals: Totals,
+    whole: Usd,
+    now: Timestamp,
+}
+
+pub(crate) async fn top(ctx: &Ctx, args: TopArgs) -> Result<Exit> {
+    let list = ListArgs {
+        window: args.window,
+        filter: args.filter,
+        limit: args.limit,
+        order: args.order,
+        strict: args.strict,
+        output: args.output,
+    };
+    list_runs(ctx, &list, "the most expensive").await
+}
+
+pub(crate) async fn list(ctx: &Ctx, args: ListArgs) -> Result<Exit> {
+    list_runs(ctx, &args, "the newest").await
+}
+
+async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
+    let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
+    let filter = args.filter.filter();
+    let store = ctx.store().await?;
+    let all: RunTotals = store.run_totals(&window, &filter).await?;
+    let runs = store.runs(&window, &filter, args.order.into(), args.limit).await?;
+    let now = ctx.clock.now();
+    let whole = all.totals.cost;
+    let lines: Vec<Line> =
+        runs.into_iter().map(|run| Line { totals: run.totals, run: Some(run), whole, now }).collect();
+    let total = Line { run: None, totals: all.totals, whole, now };
+
+    let shown = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+    let notes = if shown < all.runs {
+        vec![format!("{which} {shown} of {} runs; the total is that of all", all.runs)]
+    } else {
+        Vec::new()
+    };
+    let scope = ctx.scope(&store, Some(window), zone, Some(&all.totals)).await?;
+    let empty = Empty {
+        what: "runs".to_owned(),
+        next_step: "widen the range with `--days`, or record some: `asmm runs exec`, `asmm import`"
+            .to_owned(),
+    };
+    let report = Report { scope, empty, notes, ..Report::new("asmm.runs/1", table(&lines, &total)) };
+    ctx.print(&report, args.output.format.into())?;
+    if args.strict && all.totals.unpriced_calls > 0 {
+        say(&format!(
+            "unpriced: {} of {} calls have no price; `asmm prices missing` names them",
+            all.totals.unpriced_calls, all.totals.llm_calls
+        ));
+        return Ok(Exit::Unpriced);
+    }
+    Ok(Exit::Fine)
+}
+
+fn table(lines: &[Line], total: &Line) -> Table {
+    let programs = |kind, key| Column::new(kind, key, key).shown(Shown::ProgramsOnly);
+    let table = Table::of(lines)
+        .totals(total)
+        .column(Column::new(Kind::Id, "run_id", "run"), |l: &Line| {
+            l.run.as_ref().map_or(Cell::Blank, |r| Cell::id(r.run_id))
+        })
+        .column(Column::new(Kind::Text, "pipeline", "pipeline"), |l: &Line| {
+            l.run.as_ref().map_or(Cell::Blank, |r| Cell::text(&r.pipeline))
+        })
+        .column(Column::new(Kind::Text, "status", "status").keep(1), |l: &Line| {
+            l.run.as_ref().map_or(Cell::Blank, |r| Cell::text(r.status.code()))
+        })
+        .column(Column::new(Kind::Time, "started_at", "started").keep(3), |l: &Line| {
+            l.run.as_ref().map_or(Cell::Blank, |r| Cell::Time(r.started_at))
+        })
+        .column(Column::new(Kind::Duration, "duration_ms", "took").keep(7), duration)
+        .column(programs(Kind::Time, "completed_at"), |l: &Line| {
+            l.run.as_ref().map_or(Cell::Blank, |r| r.completed_at.into())
+        })
+        .column(programs(Kind::Text, "labels"), |l: &Line| {
+            let pairs = |r: &Run| r.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            l.run.as_ref().map_or(Cell::Blank, |r| Cell::Pairs(pairs(r)))
+        });
+    spend_columns(table, &total.totals, |l: &Line| &l.totals)
+        .column(Column::new(Kind::Share, "share", "share").keep(5), |l: &Line| {
+            Cell::share_of_usd(l.totals.cost, l.whole)
+        })
+        .column(Column::bar(""), |l: &Line| l.totals.cost)
+        .done()
+}
+
+/// From start to end, or to now.
+fn duration(line: &Line) -> Cell {
+    let Some(run) = &line.run else { return Cell::Blank };
+    let end = run.completed_at.unwrap_or(line.now);
+    let micros = end.micros().saturating_sub(run.started_at.micros());
+    u64::try_from(micros / 1000).map_or(Cell::Missing, Cell::Millis)
+}

@@ -1,0 +1,245 @@
+//! `asmm spend`: what was spent, by day, agent, model and pipeline.
+
+use super::args::{FilterArgs, OutputArgs, WindowArgs};
+use super::columns::spend_columns;
+use super::context::{Ctx, Exit, say};
+use crate::domain::{Usd, Window};
+use crate::error::{Error, Result};
+use crate::report::{Cell, Column, Kind, Report, Table};
+use crate::store::{SpendBy, SpendKey, Store, Totals};
+use chrono::TimeDelta;
+use clap::{Args, Subcommand, ValueEnum};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// What was spent: by day, agent, model or pipeline
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpendCommand {
+    /// Spend per local day
+    Daily(SpendArgs),
+    /// Spend per agent
+    Agent(SpendArgs),
+    /// Spend per model
+    Model(SpendArgs),
+    /// Spend per pipeline
+    Pipeline(SpendArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpendArgs {
+    #[command(flatten)]
+    window: WindowArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Tell these apart as well: day, agent, model, pipeline
+    #[arg(long, value_enum, value_name = "WHAT,…", value_delimiter = ',')]
+    by: Vec<Dimension>,
+    /// Sort by this [default: name for days, else cost]
+    #[arg(long, value_enum, value_name = "BY")]
+    order: Option<SpendOrder>,
+    /// Show only the first N rows; the total stays that of all
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Show beside each cost that of the range of the same length before
+    #[arg(long, value_enum, value_name = "RANGE")]
+    compare: Option<Compare>,
+    /// Exit with 3 when the total is more than this many dollars
+    #[arg(long, value_name = "USD")]
+    fail_over: Option<Usd>,
+    /// Exit with 4 when there are calls without a price
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Dimension {
+    /// The local day
+    Day,
+    /// The agent
+    Agent,
+    /// The model, with its provider
+    Model,
+    /// The pipeline
+    Pipeline,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SpendOrder {
+    /// The most expensive first
+    Cost,
+    /// The most calls first
+    Calls,
+    /// The most tokens first
+    Tokens,
+    /// By day and name
+    Name,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compare {
+    /// The range of the same length just before
+    Previous,
+}
+
+/// Days shown when no range is given.
+const DEFAULT_DAYS: u32 = 30;
+
+/// One row.
+struct Line {
+    key: SpendKey,
+    totals: Totals,
+    previous: Totals,
+    /// The report's cost: what shares are of.
+    whole: Usd,
+}
+
+pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
+    let (schema, first, args) = match command {
+        SpendCommand::Daily(args) => ("asmm.spend_daily/1", Dimension::Day, args),
+        SpendCommand::Agent(args) => ("asmm.spend_agent/1", Dimension::Agent, args),
+        SpendCommand::Model(args) => ("asmm.spend_model/1", Dimension::Model, args),
+        SpendCommand::Pipeline(args) => ("asmm.spend_pipeline/1", Dimension::Pipeline, args),
+    };
+    let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
+    let by = dimensions(first, &args.by);
+    let store = ctx.store().await?;
+    let (mut lines, total) = lines(&store, &window, by, &args).await?;
+    let order =
+        args.order.unwrap_or(if first == Dimension::Day { SpendOrder::Name } else { SpendOrder::Cost });
+    sort(&mut lines, order);
+
+    let scope = ctx.scope(&store, Some(window), zone, Some(&total.totals)).await?;
+    let mut notes = Vec::new();
+    if let Some(limit) = args.limit.filter(|limit| *limit < lines.len()) {
+        notes.push(format!("{limit} of {} rows", lines.len()));
+        lines.truncate(limit);
+    }
+    let table = table(&lines, &total, by, args.compare.is_some());
+    let report = Report { scope, notes, ..Report::new(schema, table) };
+    ctx.print(&report, args.output.format.into())?;
+    Ok(verdict(&args, &total.totals))
+}
+
+fn dimensions(first: Dimension, more: &[Dimension]) -> SpendBy {
+    let has = |wanted| first == wanted || more.contains(&wanted);
+    SpendBy {
+        day: has(Dimension::Day),
+        pipeline: has(Dimension::Pipeline),
+        agent: has(Dimension::Agent),
+        model: has(Dimension::Model),
+    }
+}
+
+/// The rows, and a row that sums them.
+async fn lines(store: &Store, window: &Window, by: SpendBy, args: &SpendArgs) -> Result<(Vec<Line>, Line)> {
+    let filter = args.filter.filter();
+    let spend = store.spend(window, by, &filter).await?;
+    let mut previous = match args.compare {
+        Some(Compare::Previous) => {
+            let before = window.previous()?;
+            let (first, last) = before.days();
+            shift_days(store.spend(&before, by, &filter).await?, (last - first) + TimeDelta::days(1))?
+        }
+        None => BTreeMap::new(),
+    };
+    let mut total = Line {
+        key: SpendKey::default(),
+        totals: Totals::default(),
+        previous: Totals::default(),
+        whole: Usd::ZERO,
+    };
+    for totals in spend.values() {
+        total.totals += *totals;
+    }
+    for totals in previous.values() {
+        total.previous += *totals;
+    }
+    total.whole = total.totals.cost;
+    let mut lines: Vec<Line> = spend
+        .into_iter()
+        .map(|(key, totals)| {
+            let previous = previous.remove(&key).unwrap_or_default();
+            Line { key, totals, previous, whole: total.whole }
+        })
+        .collect();
+    // What was there before and is gone now is a change too.
+    lines.extend(previous.into_iter().map(|(key, previous)| Line {
+        key,
+        totals: Totals::default(),
+        previous,
+        whole: total.whole,
+    }));
+    Ok((lines, total))
+}
+
+/// Moves days forward, so that the first of one range stands beside the first of the other.
+fn shift_days(spend: BTreeMap<SpendKey, Totals>, by: TimeDelta) -> Result<BTreeMap<SpendKey, Totals>> {
+    spend
+        .into_iter()
+        .map(|(mut key, totals)| {
+            if let Some(day) = key.day {
+                let moved = day.checked_add_signed(by);
+                key.day = Some(moved.ok_or_else(|| Error::usage("the range reaches past the calendar"))?);
+            }
+            Ok((key, totals))
+        })
+        .collect()
+}
+
+fn sort(lines: &mut [Line], order: SpendOrder) {
+    let tokens = |t: &Totals| t.llm_tokens_input() + t.llm_tokens_output() + t.embedding_tokens;
+    match order {
+        SpendOrder::Name => lines.sort_by(|a, b| a.key.cmp(&b.key)),
+        SpendOrder::Cost => {
+            lines.sort_by(|a, b| (Reverse(a.totals.cost), &a.key).cmp(&(Reverse(b.totals.cost), &b.key)));
+        }
+        SpendOrder::Calls => lines.sort_by(|a, b| {
+            (Reverse(a.totals.llm_calls), &a.key).cmp(&(Reverse(b.totals.llm_calls), &b.key))
+        }),
+        SpendOrder::Tokens => lines
+            .sort_by(|a, b| (Reverse(tokens(&a.totals)), &a.key).cmp(&(Reverse(tokens(&b.totals)), &b.key))),
+    }
+}
+
+fn table(lines: &[Line], total: &Line, by: SpendBy, compare: bool) -> Table {
+    let name = |value: &Option<String>| match value.as_deref() {
+        None => Cell::Blank,
+        Some("") => Cell::Missing,
+        Some(name) => Cell::text(name),
+    };
+    let text = |key, title| Column::new(Kind::Text, key, title);
+    let table = Table::of(lines)
+        .totals(total)
+        .column_if(by.day, Column::new(Kind::Day, "day", "day"), |l: &Line| l.key.day)
+        .column_if(by.pipeline, text("pipeline", "pipeline"), move |l: &Line| name(&l.key.pipeline))
+        .column_if(by.agent, text("agent", "agent"), move |l: &Line| name(&l.key.agent))
+        .column_if(by.model, text("provider", "provider").keep(9), move |l: &Line| name(&l.key.provider))
+        .column_if(by.model, text("model", "model"), move |l: &Line| name(&l.key.model));
+    spend_columns(table, &total.totals, |l: &Line| &l.totals)
+        .column_if(compare, Column::new(Kind::Usd, "previous_cost_usd", "before"), |l: &Line| l.previous.cost)
+        .column_if(compare, Column::new(Kind::Usd, "change_usd", "change").signed(), |l: &Line| {
+            l.totals.cost - l.previous.cost
+        })
+        .column(Column::new(Kind::Share, "share", "share").keep(5), |l: &Line| {
+            Cell::share_of_usd(l.totals.cost, l.whole)
+        })
+        .column(Column::bar(""), |l: &Line| l.totals.cost)
+        .done()
+}
+
+fn verdict(args: &SpendArgs, total: &Totals) -> Exit {
+    if let Some(limit) = args.fail_over.filter(|limit| total.cost > *limit) {
+        say(&format!("over: {} USD were spent, --fail-over is {limit} USD", total.cost));
+        return Exit::Over;
+    }
+    if args.strict && total.unpriced_calls > 0 {
+        say(&format!(
+            "unpriced: {} of {} calls have no price; `asmm prices missing` names them",
+            total.unpriced_calls, total.llm_calls
+        ));
+        return Exit::Unpriced;
+    }
+    Exit::Fine
+}
