@@ -85,6 +85,7 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
         .application_name("asmm")
         .options([("search_path", format!("{},pg_temp", location.schema).as_str())])
         .disable_statement_logging();
+    knock(&options).await.map_err(|e| name_ledger(sqlx::Error::Io(e).into(), &shown))?;
     let pool = PgPoolOptions::new()
         .min_connections(0)
         .max_connections(4)
@@ -99,6 +100,18 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
         clock,
         names: super::Names::default(),
     }))
+}
+
+/// Finds out at once when nobody listens: the pool takes a refused connection for a server that starts up, and
+/// tries for as long as it may, while a pipeline waits.
+async fn knock(options: &PgConnectOptions) -> std::io::Result<()> {
+    if options.get_socket().is_some() || options.get_host().starts_with('/') {
+        return Ok(());
+    }
+    match tokio::net::TcpStream::connect((options.get_host(), options.get_port())).await {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Schema names are kept to what needs no quoting, so that they read the same everywhere.
@@ -127,7 +140,7 @@ async fn connect_sqlite(path_and_query: &str, clock: Clock) -> Result<Store> {
         && !folder.as_os_str().is_empty()
     {
         std::fs::create_dir_all(folder).map_err(|e| {
-            Error::io(format!("the folder `{}` cannot be made", folder.display()), e)
+            Error::ledger(format!("the folder `{}` cannot be made: {e}", folder.display()))
                 .hint("name another file with --database sqlite:PATH")
         })?;
     }
@@ -170,7 +183,7 @@ pub(super) fn lock_file(path: &Path) -> Result<File> {
     name.push(".lock");
     let path = PathBuf::from(name);
     let failed = |e| {
-        Error::io(format!("the lock file `{}` cannot be used", path.display()), e)
+        Error::ledger(format!("the lock file `{}` cannot be used: {e}", path.display()))
             .hint("check the permissions of the folder")
     };
     let file = File::create(&path).map_err(failed)?;
