@@ -8,6 +8,7 @@ use crate::store::Filter;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
+use std::str::FromStr;
 
 /// The range of time.
 #[derive(Debug, Args)]
@@ -68,6 +69,18 @@ pub(crate) fn parse_time(flag: &str, text: &str) -> Result<Timestamp> {
         Error::usage(format!("{flag} `{shown}` is neither a day nor a time"))
             .hint("write a day such as 2026-11-01, or a time with an offset such as 2026-11-01T12:00:00Z")
     })
+}
+
+/// An id that may be left empty, which is the same as not given: `ASMM_RUN_ID=` in the environment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IfGiven<T>(pub Option<T>);
+
+impl<T: FromStr> FromStr for IfGiven<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text.is_empty() { Ok(Self(None)) } else { text.parse().map(|id| Self(Some(id))) }
+    }
 }
 
 /// What to look at.

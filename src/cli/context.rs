@@ -75,10 +75,9 @@ impl Ctx {
         let store = self.store_as_is().await?;
         let settled = store.settle_new_names().await?;
         if settled.calls > 0 {
-            say(&format!(
-                "{} calls recorded through SQL are priced now: {} USD",
-                settled.calls, settled.after
-            ));
+            let calls =
+                counted(settled.calls, "call recorded through SQL is", "calls recorded through SQL are");
+            say(&format!("{calls} priced now: {} USD", settled.after));
         }
         Ok(store)
     }
@@ -170,6 +169,12 @@ pub(crate) fn print_line(line: &str) -> Result<()> {
     let outcome =
         writeln!(io::stdout().lock(), "{line}").map_err(|e| Error::io("stdout cannot be written", e));
     quiet_if_closed(outcome)
+}
+
+/// A number and what it counts: `1 call`, `2 calls`.
+pub(crate) fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Writes one line for people to stderr. That stderr is closed is nobody's concern.

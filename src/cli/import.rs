@@ -1,6 +1,6 @@
 //! `asmm import`: usage from elsewhere.
 
-use super::context::{Ctx, Exit, say};
+use super::context::{Ctx, Exit, counted, say};
 use crate::domain::{Event, RunId, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::Complaints;
@@ -197,8 +197,12 @@ fn conclude(imported: &Imported, strict: bool, more: &str) -> Exit {
     }
     let calls = &imported.calls;
     let mut parts = vec![
-        format!("{} calls recorded in {} runs", calls.recorded, imported.runs.len()),
-        format!("{} were there already", calls.duplicate),
+        format!(
+            "{} recorded in {}",
+            counted(calls.recorded, "call", "calls"),
+            counted(imported.runs.len(), "run", "runs")
+        ),
+        counted(calls.duplicate, "was there already", "were there already"),
     ];
     if !calls.conflict.is_empty() {
         parts.push(format!("{} in conflict", calls.conflict.len()));
@@ -207,7 +211,7 @@ fn conclude(imported: &Imported, strict: bool, more: &str) -> Exit {
         parts.push(format!("{} without a price", calls.unpriced));
     }
     if imported.prices > 0 {
-        parts.push(format!("{} prices and aliases", imported.prices));
+        parts.push(counted(imported.prices, "price or alias", "prices and aliases"));
     }
     if total > 0 {
         parts.push(format!("{total} skipped"));
@@ -229,31 +233,42 @@ fn progress_bar(bytes: u64) -> ProgressBar {
     bar
 }
 
-/// Opens a file for reading by lines, and follows it with `bar`.
-fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64)> {
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    Error::io(format!("`{}` cannot be read", path.display()), error).hint("name a file, or `-` for stdin")
+}
+
+/// Opens a file, or stdin, for reading.
+fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     if path.as_os_str() == "-" {
-        return Ok((Box::new(std::io::stdin()), 0));
+        return Ok(Box::new(std::io::stdin()));
     }
-    let failed = |e| {
-        Error::io(format!("`{}` cannot be read", path.display()), e).hint("name a file, or `-` for stdin")
-    };
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
+    Ok(Box::new(File::open(path).map_err(|e| unreadable(path, e))?))
+}
+
+/// A file's size. A file that cannot be opened is said before anything is recorded; a pipe (`<(zcat …)`) must
+/// not be opened twice, for the first time would end its writer.
+fn size_of_one(path: &Path) -> Result<u64> {
+    if path.as_os_str() == "-" {
+        return Ok(0);
+    }
+    let metadata = path.metadata().map_err(|e| unreadable(path, e))?;
     if metadata.is_dir() {
         return Err(Error::usage(format!("`{}` is a folder", path.display())).hint("name the files in it"));
     }
-    Ok((Box::new(file), metadata.len()))
+    if metadata.is_file() {
+        File::open(path).map_err(|e| unreadable(path, e))?;
+    }
+    Ok(metadata.len())
 }
 
 /// The reader of one file with its bar: lines in, and the bar moves.
 fn lines_of(path: &Path, bar: &ProgressBar) -> Result<Lines<Box<dyn Read + Send>>> {
-    let (file, _) = open(path)?;
-    Lines::new(Box::new(bar.wrap_read(file)) as Box<dyn Read + Send>)
-        .map_err(|e| Error::io(format!("`{}` cannot be read", path.display()), e))
+    let file = open(path)?;
+    Lines::new(Box::new(bar.wrap_read(file)) as Box<dyn Read + Send>).map_err(|e| unreadable(path, e))
 }
 
 fn size_of(paths: &[PathBuf]) -> Result<u64> {
-    paths.iter().map(|path| open(path).map(|(_, bytes)| bytes)).sum()
+    paths.iter().map(|path| size_of_one(path)).sum()
 }
 
 async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {

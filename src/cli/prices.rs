@@ -1,7 +1,7 @@
 //! `asmm prices`: the catalogue.
 
 use super::args::{OutputArgs, WindowArgs};
-use super::context::{Ctx, Exit, say};
+use super::context::{Ctx, Exit, counted, say};
 use crate::domain::{Timestamp, Usd};
 use crate::error::{Error, Result};
 use crate::pricing::{
@@ -155,8 +155,9 @@ pub(crate) struct RepriceArgs {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Why, for the record
-    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run", default_value = "")]
-    reason: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: Option<String>,
     /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -262,14 +263,16 @@ fn clock_time(second: u32) -> String {
 
 /// Reads a file of at most `limit` bytes.
 fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>> {
-    let failed = |e| Error::io(format!("`{}` cannot be read", path.display()), e);
+    let failed =
+        |e| Error::io(format!("`{}` cannot be read", path.display()), e).hint("name a file that is there");
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() > limit {
-        return Err(Error::input(format!("`{}` is larger than {limit} bytes", path.display())));
+        return Err(Error::input(format!("`{}` is larger than {limit} bytes", path.display()))
+            .hint("split it; what several files hold adds up"));
     }
     Ok(bytes)
 }
@@ -280,7 +283,7 @@ async fn push(ctx: &Ctx, args: PushArgs) -> Result<Exit> {
     for path in &args.files {
         let shown = path.display().to_string();
         let text = String::from_utf8(read_file(path, MAX_USER_PRICES_BYTES)?)
-            .map_err(|_| Error::input(format!("`{shown}` is not UTF-8")))?;
+            .map_err(|_| Error::input(format!("`{shown}` is not UTF-8")).hint("save it as UTF-8"))?;
         let prices = UserPrices::parse(&shown, &text)?;
         entries.extend(prices.entries);
         aliases.extend(prices.aliases);
@@ -301,9 +304,16 @@ async fn push(ctx: &Ctx, args: PushArgs) -> Result<Exit> {
 }
 
 fn say_pushed(pushed: Pushed, priced: Repriced) {
-    say(&format!("{} prices written, {} were there already", pushed.written, pushed.unchanged));
+    let written = counted(pushed.written, "price", "prices");
+    let unchanged = counted(pushed.unchanged, "was there already", "were there already");
+    say(&format!("{written} written, {unchanged}"));
+    say_priced(priced);
+}
+
+fn say_priced(priced: Repriced) {
     if priced.calls > 0 {
-        say(&format!("{} calls that had no price are priced now: {} USD", priced.calls, priced.after));
+        let calls = counted(priced.calls, "call that had no price is", "calls that had no price are");
+        say(&format!("{calls} priced now: {} USD", priced.after));
     }
 }
 
@@ -401,9 +411,7 @@ async fn alias(ctx: &Ctx, args: AliasArgs) -> Result<Exit> {
         Some(key) => say(&format!("`{name}` is priced as {}/{}", key.provider, key.model)),
         None => say(&format!("`{name}` has no alias of yours any more")),
     }
-    if priced.calls > 0 {
-        say(&format!("{} calls that had no price are priced now: {} USD", priced.calls, priced.after));
-    }
+    say_priced(priced);
     Ok(Exit::Fine)
 }
 
@@ -453,7 +461,7 @@ async fn reprice(ctx: &Ctx, args: RepriceArgs) -> Result<Exit> {
         provider: args.provider,
         model: args.model,
     };
-    let changed = store.reprice(&scope, &args.reason, args.dry_run).await?;
+    let changed = store.reprice(&scope, args.reason.as_deref().unwrap_or_default(), args.dry_run).await?;
     let mut sum = Repriced::default();
     for (_, repriced) in &changed {
         sum += *repriced;

@@ -38,8 +38,8 @@ pub(crate) struct SpendArgs {
     #[arg(long, value_enum, value_name = "BY")]
     order: Option<SpendOrder>,
     /// Show only the first N rows; the total stays that of all
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     /// Show beside each cost that of the range of the same length before
     #[arg(long, value_enum, value_name = "RANGE")]
     compare: Option<Compare>,
@@ -112,7 +112,8 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
 
     let scope = ctx.scope(&store, Some(window), zone, Some(&total.totals)).await?;
     let mut notes = Vec::new();
-    if let Some(limit) = args.limit.filter(|limit| *limit < lines.len()) {
+    let limit = args.limit.and_then(|limit| usize::try_from(limit).ok());
+    if let Some(limit) = limit.filter(|limit| *limit < lines.len()) {
         notes.push(format!("{limit} of {} rows", lines.len()));
         lines.truncate(limit);
     }
@@ -139,8 +140,8 @@ async fn lines(store: &Store, window: &Window, by: SpendBy, args: &SpendArgs) ->
     let mut previous = match args.compare {
         Some(Compare::Previous) => {
             let before = window.previous()?;
-            let (first, last) = before.days();
-            shift_days(store.spend(&before, by, &filter).await?, (last - first) + TimeDelta::days(1))?
+            let distance = window.days().0 - before.days().0;
+            shift_days(store.spend(&before, by, &filter).await?, distance)?
         }
         None => BTreeMap::new(),
     };
@@ -181,7 +182,9 @@ fn shift_days(spend: BTreeMap<SpendKey, Totals>, by: TimeDelta) -> Result<BTreeM
         .map(|(mut key, totals)| {
             if let Some(day) = key.day {
                 let moved = day.checked_add_signed(by);
-                key.day = Some(moved.ok_or_else(|| Error::usage("the range reaches past the calendar"))?);
+                key.day = Some(moved.ok_or_else(|| {
+                    Error::usage("the range reaches past the calendar").hint("name an earlier --until")
+                })?);
             }
             Ok((key, totals))
         })

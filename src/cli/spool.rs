@@ -5,12 +5,12 @@
 //! jsonl FILE` does so by hand. Ids make a second delivery harmless.
 
 use super::config;
-use super::context::{Ctx, say};
+use super::context::{Ctx, counted, say};
 use crate::domain::Event;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub(crate) fn append(ctx: &Ctx, event: &Event) -> Result<PathBuf> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path).map_err(failed)?;
     file.lock().map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     if size > MAX_BYTES {
@@ -43,14 +43,29 @@ pub(crate) fn append(ctx: &Ctx, event: &Event) -> Result<PathBuf> {
     let mut line = serde_json::to_vec(event)
         .map_err(|e| Error::input(format!("the event cannot be written as JSON: {e}")))?;
     line.push(b'\n');
+    // A process that died while it wrote has left a part of a line, which must not spoil this one.
+    if ends_in_a_line_cut_off(&mut file, size).map_err(failed)? {
+        line.insert(0, b'\n');
+    }
     file.write_all(&line).and_then(|()| file.sync_all()).map_err(failed)?;
     Ok(path)
+}
+
+fn ends_in_a_line_cut_off(file: &mut File, size: u64) -> std::io::Result<bool> {
+    if size == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 /// Delivers what waits, if anything does. Events that the ledger refuses are put aside beside the spool, with
 /// a warning, and do not hold up the others.
 pub(crate) async fn drain(ctx: &Ctx, store: &Store) -> Result<()> {
-    let path = path(ctx)?;
+    // Where there is no place for a spool, nothing waits in it.
+    let Ok(path) = path(ctx) else { return Ok(()) };
     let failed = |e| Error::io(format!("the spool `{}` cannot be read", path.display()), e);
     let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
         Ok(file) => file,
@@ -64,8 +79,11 @@ pub(crate) async fn drain(ctx: &Ctx, store: &Store) -> Result<()> {
     let mut lines = Vec::new();
     let mut refused: Vec<String> = Vec::new();
     let mut delivered = 0_usize;
-    for line in BufReader::new(&file).lines() {
-        lines.push(line.map_err(failed)?);
+    for line in BufReader::new(&file).split(b'\n') {
+        let line = line.map_err(failed)?;
+        if !line.is_empty() {
+            lines.push(String::from_utf8_lossy(&line).into_owned());
+        }
         if lines.len() == CHUNK {
             delivered += deliver(store, &mut lines, &mut refused).await?;
         }
@@ -73,7 +91,10 @@ pub(crate) async fn drain(ctx: &Ctx, store: &Store) -> Result<()> {
     delivered += deliver(store, &mut lines, &mut refused).await?;
     set_aside(&path, &refused)?;
     file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.sync_all()).map_err(failed)?;
-    say(&format!("{delivered} events that waited in the spool are recorded now"));
+    if delivered > 0 {
+        let events = counted(delivered, "event", "events");
+        say(&format!("{events} from the spool recorded, late but once"));
+    }
     Ok(())
 }
 
@@ -109,6 +130,7 @@ fn set_aside(path: &std::path::Path, refused: &[String]) -> Result<()> {
         writeln!(file, "{line}").map_err(failed)?;
     }
     file.sync_all().map_err(failed)?;
-    say(&format!("warning: {} refused events are kept in `{}`", refused.len(), aside.display()));
+    let events = counted(refused.len(), "refused event is", "refused events are");
+    say(&format!("warning: {events} kept in `{}`", aside.display()));
     Ok(())
 }

@@ -39,19 +39,21 @@ impl Window {
     /// The last `days` local days in `zone`, the day of `now` included and whole.
     pub fn last_days(days: u32, now: Timestamp, zone: Tz) -> Result<Self> {
         if days == 0 || days > MAX_DAYS {
-            return Err(Error::usage(format!("--days is {days}; it takes 1 to {MAX_DAYS}")));
+            return Err(Error::usage(format!("--days is {days}; it takes 1 to {MAX_DAYS}"))
+                .hint("1 is today; for a range in the past use --since and --until"));
         }
         let today = local_day(now, zone);
-        let too_far = || Error::usage(format!("--days {days} reaches before the calendar"));
+        let too_far =
+            || Error::usage(format!("--days {days} reaches before the calendar")).hint("ask for fewer days");
         let first = today.checked_sub_days(Days::new(u64::from(days) - 1)).ok_or_else(too_far)?;
         Self::dates(first, today, zone)
     }
 
     /// The local days from `first` to `last`, both included.
     pub fn dates(first: NaiveDate, last: NaiveDate, zone: Tz) -> Result<Self> {
-        let after = last
-            .checked_add_days(Days::new(1))
-            .ok_or_else(|| Error::usage(format!("`{last}` is past the calendar")))?;
+        let after = last.checked_add_days(Days::new(1)).ok_or_else(|| {
+            Error::usage(format!("`{last}` is past the calendar")).hint("name an earlier day")
+        })?;
         Self::between(day_start(first, zone)?, day_start(after, zone)?, zone)
     }
 
@@ -138,7 +140,7 @@ fn day_start(day: NaiveDate, zone: Tz) -> Result<Timestamp> {
             LocalResult::None => local += QUARTER,
         }
     }
-    Err(Error::usage(format!("the day {day} does not exist in {zone}")))
+    Err(Error::usage(format!("the day {day} does not exist in {zone}")).hint("name the day before or after"))
 }
 
 fn offset_seconds(time: Timestamp, zone: Tz) -> i32 {

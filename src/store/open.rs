@@ -145,7 +145,7 @@ async fn connect_sqlite(path_and_query: &str, clock: Clock) -> Result<Store> {
         && !folder.as_os_str().is_empty()
     {
         std::fs::create_dir_all(folder).map_err(|e| {
-            Error::io(format!("the folder `{}` cannot be made", folder.display()), e)
+            Error::ledger(format!("the folder `{}` cannot be made: {e}", folder.display()))
                 .hint("name another file with --database sqlite:PATH")
         })?;
     }
@@ -188,7 +188,7 @@ pub(super) fn lock_file(path: &Path) -> Result<File> {
     name.push(".lock");
     let path = PathBuf::from(name);
     let failed = |e| {
-        Error::io(format!("the lock file `{}` cannot be used", path.display()), e)
+        Error::ledger(format!("the lock file `{}` cannot be used: {e}", path.display()))
             .hint("check the permissions of the folder")
     };
     let file = File::create(&path).map_err(failed)?;

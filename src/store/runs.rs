@@ -119,7 +119,9 @@ impl Store {
                 .fetch_optional(pool)
                 .await?
             });
-            let run_id = newest.ok_or_else(|| Error::not_found("there is no run yet"))?;
+            let run_id = newest.ok_or_else(|| {
+                Error::not_found("there is no run yet").hint("record one: `asmm runs exec`, `asmm import`")
+            })?;
             return self.run(run_id).await;
         }
         if let Ok(run_id) = name.parse::<RunId>() {

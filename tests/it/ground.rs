@@ -4,8 +4,9 @@ use crate::support::{Sandbox, on_both_databases, psql};
 
 #[test]
 fn the_program_runs() {
-    let output = Sandbox::new().run(&[]);
+    let output = Sandbox::new().run(&["--version"]);
     assert_eq!(output.code, 0, "{}", output.snapshot());
+    assert!(output.stdout.starts_with("asmm "), "{}", output.snapshot());
 }
 
 #[test]

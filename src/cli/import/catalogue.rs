@@ -104,7 +104,7 @@ pub(super) async fn apply(
 }
 
 fn wrong(error: &serde_json::Error) -> Error {
-    Error::input(format!("the line is not right: {error}"))
+    Error::input(format!("the line is not one of `asmm export jsonl`: {error}"))
 }
 
 fn read_price(json: &str) -> Result<PriceEntry> {

@@ -1,9 +1,10 @@
 //! `asmm runs exec`: a command as a run.
 
 use super::record::{labels, new_run_id, record};
+use crate::cli::args::IfGiven;
 use crate::cli::context::{Ctx, Exit, say};
 use crate::domain::{Event, FinishRun, RunId, StartRun, Status};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use clap::Args;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -13,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Run a command as a run, and finish with its status
 ///
 /// The command sees the run's id as `ASMM_RUN_ID`, so that what it records lands on this run. Its exit code
-/// becomes this program's. In a run of its own (`ASMM_RUN_ID` is set) the new run is a child of that one.
+/// becomes this program's (127 when there is no such command). In a run of its own (`ASMM_RUN_ID` is set) the new run is a child of that one.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
     /// The pipeline
@@ -27,7 +28,7 @@ pub(crate) struct ExecArgs {
     labels: Vec<String>,
     /// The run that started this one [default: the run of `ASMM_RUN_ID`]
     #[arg(long, value_name = "UUID", env = "ASMM_RUN_ID")]
-    parent: Option<RunId>,
+    parent: Option<IfGiven<RunId>>,
     /// Do not start the command when the ledger is out of reach: exit with 7
     #[arg(long)]
     strict: bool,
@@ -43,7 +44,7 @@ pub(crate) async fn run(ctx: &Ctx, args: ExecArgs) -> Result<Exit> {
         pipeline: args.pipeline,
         started_at: ctx.clock.now(),
         labels: labels(&args.labels)?,
-        parent_run_id: args.parent,
+        parent_run_id: args.parent.and_then(|parent| parent.0),
         replay_of: None,
     };
     record(ctx, Event::Run(start), args.strict).await?;
@@ -61,7 +62,14 @@ pub(crate) async fn run(ctx: &Ctx, args: ExecArgs) -> Result<Exit> {
     if let Err(error) = record(ctx, Event::Finish(finish), false).await {
         say(&format!("warning: the run's end is not recorded: {error}"));
     }
-    Ok(Exit::Child(exit_code(ended?)))
+    match ended {
+        Ok(status) => Ok(Exit::Child(exit_code(status))),
+        Err(error) => {
+            say(&format!("error: `{}` cannot be run: {error}", args.command[0]));
+            say("hint: is it installed, in PATH, and executable?");
+            Ok(Exit::Child(exit_code_of_failure(&error)))
+        }
+    }
 }
 
 /// The two signals that mean "stop", by their numbers on every Unix.
@@ -70,20 +78,21 @@ mod libc_signal {
     pub const TERM: i32 = 15;
 }
 
-async fn execute(command: &[String], run_id: RunId) -> Result<ExitStatus> {
-    let (program, arguments) =
-        command.split_first().ok_or_else(|| Error::usage("there is no command to run"))?;
-    let failed = |e| Error::io(format!("`{program}` cannot be run"), e);
+async fn execute(command: &[String], run_id: RunId) -> std::io::Result<ExitStatus> {
     // Ready before the child is, so that a signal between the two cannot end us and leave it.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut child = Command::new(program)
-        .args(arguments)
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut child = Command::new(&command[0])
+        .args(&command[1..])
         .env("ASMM_RUN_ID", run_id.to_string())
         .env_remove("ASMM_STEP_ID")
-        .spawn()
-        .map_err(|e| failed(e).hint("is it installed, and in PATH?"))?;
-    wait(&mut child, &mut interrupt, &mut terminate).await.map_err(failed)
+        .spawn()?;
+    wait(&mut child, &mut interrupt, &mut terminate).await
+}
+
+/// As shells, `env` and `timeout` say it: 127 for a command that is not there, 126 for one that cannot be run.
+fn exit_code_of_failure(error: &std::io::Error) -> u8 {
+    if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 }
 }
 
 /// Waits for the child. Ctrl-C reaches it by itself (it is in our group); a SIGTERM for us alone is passed on.

@@ -20,7 +20,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "UUID")]
     call: Option<CallId>,
     /// How many calls to explain, from the first
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// The time zone of the times [default: ASMM_TZ, asmm.yaml, the system's]
     #[arg(long, value_name = "ZONE")]

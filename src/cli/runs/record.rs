@@ -3,7 +3,7 @@
 //! These commands fail open: when the ledger is out of reach the event waits in the spool, stderr says so, and
 //! the exit code is 0, so that no pipeline breaks for its bookkeeping.
 
-use crate::cli::args::parse_time;
+use crate::cli::args::{IfGiven, parse_time};
 use crate::cli::context::{Ctx, Exit, print_line, say};
 use crate::cli::spool;
 use crate::domain::{
@@ -41,7 +41,7 @@ pub(crate) struct StartArgs {
     labels: Vec<String>,
     /// The run that started this one [default: the run of `ASMM_RUN_ID`]
     #[arg(long, value_name = "UUID", env = "ASMM_RUN_ID")]
-    parent: Option<RunId>,
+    parent: Option<IfGiven<RunId>>,
     /// When it started [default: now]
     #[arg(long, value_name = "TIME")]
     started_at: Option<String>,
@@ -88,7 +88,7 @@ pub(crate) struct CallArgs {
     run_id: RunId,
     /// The step
     #[arg(long, value_name = "UUID", env = "ASMM_STEP_ID")]
-    step_id: Option<StepId>,
+    step_id: Option<IfGiven<StepId>>,
     /// The call's id; give the same one when you try again [default: a new one]
     #[arg(long, value_name = "UUID")]
     call_id: Option<CallId>,
@@ -108,31 +108,31 @@ pub(crate) struct CallArgs {
     #[arg(long, value_name = "NAME", default_value = "standard")]
     service_tier: String,
     /// Prompt tokens neither read from nor written to a cache
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     input: Option<u64>,
     /// Prompt tokens read from a cache
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     cache_read: Option<u64>,
     /// Prompt tokens written to a cache
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     cache_write: Option<u64>,
     /// Prompt tokens written to a cache at the long lifetime
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     cache_write_long: Option<u64>,
     /// Generated tokens other than reasoning
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     output: Option<u64>,
     /// Reasoning tokens
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     reasoning: Option<u64>,
     /// Tokens embedded
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true)]
     embedding: Option<u64>,
     /// Billed web searches
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     web_searches: Option<u64>,
     /// How long it took
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     latency_ms: Option<u64>,
     /// How it went
     #[arg(long, value_enum, value_name = "HOW", default_value_t = OutcomeArg::Ok)]
@@ -180,7 +180,7 @@ pub(crate) async fn start(ctx: &Ctx, args: StartArgs) -> Result<Exit> {
         pipeline: args.pipeline,
         started_at: moment("--started-at", args.started_at.as_deref())?.unwrap_or_else(|| ctx.clock.now()),
         labels: labels(&args.labels)?,
-        parent_run_id: args.parent,
+        parent_run_id: args.parent.and_then(|parent| parent.0),
         replay_of: None,
     };
     let id = run.run_id;
@@ -216,7 +216,7 @@ pub(crate) async fn call(ctx: &Ctx, args: CallArgs) -> Result<Exit> {
         usage: usage(&args),
         run_id: args.run_id,
         call_id,
-        step_id: args.step_id,
+        step_id: args.step_id.and_then(|step| step.0),
         agent: args.agent,
         provider: args.provider,
         model: args.model,
@@ -287,7 +287,8 @@ pub(super) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
             Error::usage(format!("--label `{label}` has no `=`")).hint("write --label team=data")
         })?;
         if labels.insert(name.to_owned(), text.to_owned()).is_some() {
-            return Err(Error::usage(format!("--label `{name}` is given twice")));
+            return Err(Error::usage(format!("--label `{name}` is given twice"))
+                .hint("a run has one text for each label"));
         }
     }
     Ok(labels)
@@ -298,25 +299,51 @@ pub(super) async fn record(ctx: &Ctx, event: Event, strict: bool) -> Result<()> 
     event.check(ctx.clock.now())?;
     let outcome = match tokio::time::timeout(PATIENCE, reach(ctx, &event)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::ledger(format!("the ledger did not answer within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(Error::ledger(format!("the ledger did not answer within {} s", PATIENCE.as_secs()))
+            .hint("is the database overloaded, or another process holding it?")),
     };
     match outcome {
-        Err(error) if !strict && matches!(error.kind(), ErrorKind::Ledger | ErrorKind::Database) => {
-            let path = spool::append(ctx, &event)?;
-            say(&format!("warning: {error}"));
-            say(&format!(
-                "warning: the event waits in `{}` and is recorded when the ledger is back",
-                path.display()
-            ));
+        Err(error) if !strict && is_the_ledgers(&error) => {
+            keep(ctx, event, &error);
             Ok(())
         }
         outcome => outcome,
     }
 }
 
+/// Whether the ledger failed, and not what it was told.
+fn is_the_ledgers(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Ledger | ErrorKind::Database | ErrorKind::Io)
+}
+
+/// Spools an event. When that fails too the event is lost, and the pipeline still goes on.
+fn keep(ctx: &Ctx, mut event: Event, why: &Error) {
+    // It ended now, not when the ledger is told of it.
+    if let Event::Finish(FinishRun { completed_at, .. })
+    | Event::FinishStep(FinishStep { completed_at, .. }) = &mut event
+    {
+        completed_at.get_or_insert(ctx.clock.now());
+    }
+    say(&format!("warning: {why}"));
+    match spool::append(ctx, &event) {
+        Ok(path) => say(&format!(
+            "warning: the event waits in `{}` and is recorded when the ledger is back",
+            path.display()
+        )),
+        Err(error) => {
+            say(&format!("warning: {error}"));
+            say("warning: the event is lost: neither the ledger nor the spool can take it");
+        }
+    }
+}
+
 async fn reach(ctx: &Ctx, event: &Event) -> Result<()> {
     let store: Store = ctx.store_as_is().await?;
-    spool::drain(ctx, &store).await?;
+    match spool::drain(ctx, &store).await {
+        // The ledger is there; that the spool cannot be read must not keep this event out of it.
+        Err(error) if error.kind() == ErrorKind::Io => say(&format!("warning: {error}")),
+        outcome => outcome?,
+    }
     match event {
         Event::Run(run) => store.start_run(run).await.map(drop),
         Event::Step(step) => store.start_step(step).await.map(drop),

@@ -17,7 +17,7 @@ pub(crate) struct TopArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// How many runs to show
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// What makes a run the first
     #[arg(long, value_enum, value_name = "BY", default_value_t = Order::Cost)]
@@ -37,7 +37,7 @@ pub(crate) struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
     /// How many runs to show
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// What makes a run the first
     #[arg(long, value_enum, value_name = "BY", default_value_t = Order::Started)]

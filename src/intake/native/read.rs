@@ -5,7 +5,7 @@
 //! key, which those structs refuse as unknown.
 
 use super::Line;
-use crate::domain::{Call, Event, FinishRun, StartRun, StartStep, Timestamp};
+use crate::domain::{Call, Event, FinishRun, FinishStep, StartRun, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::value::CowStrDeserializer;
@@ -25,6 +25,7 @@ pub fn parse_line(text: &str, now: Timestamp) -> Result<Line> {
         "step" => Event::Step(parse(text, |step: &StartStep| step.check(now))?),
         "call" => Event::Call(parse(text, |call: &Call| call.check(now))?),
         "finish" => Event::Finish(parse(text, |finish: &FinishRun| finish.check(now))?),
+        "finish_step" => Event::FinishStep(parse(text, |finish: &FinishStep| finish.check(now))?),
         other => {
             serde_json::from_str::<IgnoredAny>(text).map_err(|error| readable(&error, text, None))?;
             return Ok(Line::Other { kind: other.to_owned(), json: text.to_owned() });
