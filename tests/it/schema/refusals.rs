@@ -173,7 +173,7 @@ fn a_path_that_is_no_ledger() {
 
     the folder `[dir]/notes.txt` cannot be made: File exists (os error 17)
     hint: name another file with --database sqlite:PATH
-    Io, exit code 1
+    Ledger, exit code 7
     ");
     assert_eq!(std::fs::read_to_string(path("short.txt")).unwrap(), "short");
 }
