@@ -76,5 +76,6 @@ on_both_databases! {
         assert_eq!(store.run(run_id(1)).await.unwrap().totals.cost.to_string(), "0.0104");
         let error = store.finish_run(&FinishRun { status: Status::Failed, ..finish }).await.unwrap_err();
         assert!(error.to_string().contains("already finished as `succeeded`"), "{error}");
+        assert_eq!(store.broken_laws().await.unwrap(), []);
     }
 }

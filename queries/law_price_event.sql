@@ -1,0 +1,15 @@
+-- Calls whose last price event is not the price they have: the run, the model, what the call has, what the event says.
+select
+  c.run_id,
+  c.provider || '/' || c.model as thing,
+  c.pricing_state || ' ' || coalesce(cast(c.cost_pico as text), '-') as found,
+  e.state_after || ' ' || cast(e.cost_after as text) as expected
+from price_event e
+join llm_call c on c.run_id = e.run_id and c.call_id = e.call_id
+where not exists (
+    select 1
+    from price_event later
+    where later.run_id = e.run_id and later.call_id = e.call_id and later.price_event_id > e.price_event_id)
+  and (c.pricing_state <> e.state_after or c.price_id <> e.price_after or c.cost_pico <> e.cost_after)
+order by c.run_id, c.call_id
+limit 100

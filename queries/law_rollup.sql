@@ -1,0 +1,37 @@
+-- Rollup rows that are not the sums of the journal's calls, missing and superfluous ones included: bucket, pipeline,
+-- agent, provider and model, what the rollup holds, what the calls sum to.
+with side as (
+  select
+    bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
+    cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches,
+    cost_pico, 1 as sign
+  from spend_rollup
+  union all
+  select
+    bucket, pipeline, agent, provider, model, 1, unpriced_calls, input_tokens, cache_read_tokens,
+    cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches,
+    cost_pico, -1
+  from journal_spend
+)
+select
+  (select run_id from pipeline_run where false) as run_id,
+  cast(bucket as text) || ' ' || pipeline || ' ' || agent || ' ' || provider || ' ' || model as thing,
+  cast(sum(case when sign > 0 then llm_calls else 0 end) as text) || ' calls, '
+    || cast(sum(case when sign > 0 then cost_pico else 0 end) as text) || ' picodollars' as found,
+  cast(sum(case when sign < 0 then llm_calls else 0 end) as text) || ' calls, '
+    || cast(sum(case when sign < 0 then cost_pico else 0 end) as text) || ' picodollars' as expected
+from side
+group by bucket, pipeline, agent, provider, model
+having sum(sign * llm_calls) <> 0
+    or sum(sign * unpriced_calls) <> 0
+    or sum(sign * input_tokens) <> 0
+    or sum(sign * cache_read_tokens) <> 0
+    or sum(sign * cache_write_tokens) <> 0
+    or sum(sign * cache_write_long_tokens) <> 0
+    or sum(sign * output_tokens) <> 0
+    or sum(sign * reasoning_tokens) <> 0
+    or sum(sign * embedding_tokens) <> 0
+    or sum(sign * web_searches) <> 0
+    or sum(sign * cost_pico) <> 0
+order by 2
+limit 100

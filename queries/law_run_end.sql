@@ -1,0 +1,12 @@
+-- Runs whose status and times disagree: one that is finished has an end and a final cost, one that runs has neither.
+select
+  r.run_id,
+  r.pipeline as thing,
+  s.code || case when r.completed_at is null then ' without an end' else ' with an end' end as found,
+  case when s.is_final then 'an end and a final cost' else 'neither end nor final cost' end as expected
+from pipeline_run r
+join status_lookup s on s.status_id = r.status_id
+where s.is_final <> (r.completed_at is not null)
+   or s.is_final <> (r.costed_at is not null)
+order by r.run_id
+limit 100
