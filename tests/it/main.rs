@@ -7,6 +7,7 @@
 
 mod support;
 
+mod differential;
 mod ground;
 mod schema;
 mod writing;

@@ -94,9 +94,12 @@ async fn open_runs(db: &mut SqliteConnection, calls: &[Call]) -> Result<HashMap<
         .into_iter()
         .map(|(id, pipeline, is_finished)| (id, RunFacts { pipeline, is_finished }))
         .collect();
+    if let Some(call) = calls.iter().find(|call| !runs.contains_key(&call.run_id)) {
+        return Err(unknown_run(call.run_id));
+    }
     for call in calls {
-        let run = runs.get(&call.run_id).ok_or_else(|| unknown_run(call.run_id))?;
-        if call.pipeline.as_ref().is_some_and(|p| *p != run.pipeline) {
+        let pipeline = runs.get(&call.run_id).map(|run| &run.pipeline);
+        if call.pipeline.is_some() && call.pipeline.as_ref() != pipeline {
             return Err(Error::conflict(format!(
                 "run `{}` belongs to another pipeline than a call of it says",
                 call.run_id
