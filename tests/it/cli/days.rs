@@ -44,7 +44,7 @@ fn days_are_those_of_the_calendar() {
         for (number, (at, tokens)) in (100_u32..).zip(&calls) {
             native = native.call(1, number, "a", &at.to_rfc3339(), *tokens);
         }
-        let sandbox = Sandbox::new().with_now("2026-12-01T00:00:00Z");
+        let sandbox = super::sqlite().with_now("2026-12-01T00:00:00Z");
         sandbox.run_with_input(&["import", "jsonl", "--strict"], &native.0).success();
         let (first, last) = (date - Days::new(1), date + Days::new(1));
         for journal in [&[][..], &["--status", "running"]] {
@@ -119,7 +119,7 @@ fn every_zone_has_its_days() {
 
 #[test]
 fn the_zone_comes_from_the_flag_then_the_environment_then_the_file() {
-    let sandbox = Sandbox::new();
+    let sandbox = super::sqlite();
     let footer = |sandbox: &Sandbox, more: &[&str]| {
         let text = sandbox.run(&[&["spend", "daily"], more].concat()).success();
         text.lines().last().unwrap().split(" · ").nth(1).unwrap().to_owned()

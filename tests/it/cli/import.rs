@@ -118,10 +118,10 @@ fn bad_lines_are_named_and_the_rest_goes_on() {
     exit: 0
     --- stdout ---
     --- stderr ---
-    skipped: lines.jsonl:8: `type` is `teapot`
+    skipped: lines.jsonl:8: `type` is `teapot` (it is run, step, call, finish, finish_step, price or alias)
     skipped: lines.jsonl:15: the line is not one of `asmm export jsonl`: missing field `model` at line 1 column 47
     skipped: lines.jsonl: call `00000000-0000-7000-8000-00000000000a` of run `00000000-0000-7000-8000-000000000001` is recorded with other contents, which stay
-    skipped: lines.jsonl:9: run `00000000-0000-7000-8000-000000000002` is unknown
+    skipped: lines.jsonl:9: run `00000000-0000-7000-8000-000000000002` is unknown (start it first: start_run, or `asmm runs start --run-id`)
     skipped: lines.jsonl:6: column 15: the JSON is broken: EOF while parsing a value
     skipped: lines.jsonl:7: column 1: the line is not a JSON object
     skipped: lines.jsonl:10: column 212: unknown key `inptu`, expected one of `input`, `cache_read`, `cache_write`, `cache_write_long`, `output`, `reasoning`, `embedding`, `web_searches`
@@ -130,7 +130,7 @@ fn bad_lines_are_named_and_the_rest_goes_on() {
     skipped: lines.jsonl:13: status `running` does not finish anything
     skipped: lines.jsonl:16: column 13: the text is not UTF-8
     skipped: lines.jsonl:17: column 13: the line holds a NUL byte
-    2 calls recorded in 2 runs, 1 was there already, 1 in conflict, 12 skipped
+    2 calls recorded in 1 run, 1 was there already, 1 in conflict, 12 skipped
     ");
     let before = both.each().map(spend);
     assert_eq!(before[0], before[1]);
@@ -143,7 +143,7 @@ fn bad_lines_are_named_and_the_rest_goes_on() {
 
 #[test]
 fn a_line_without_end_is_passed_over() {
-    let sandbox = Sandbox::new();
+    let sandbox = super::sqlite();
     let before = Native::default().run(1, "p", "2026-03-10T10:00:00Z").0;
     let after = Native::default().call(1, 10, "a", "2026-03-10T10:00:00Z", 1000).0;
     let long = format!("{before}{{\"type\":\"{}\"}}\n{after}", "x".repeat(20 << 20));
@@ -204,6 +204,7 @@ fn files_that_are_none() {
     --- stdout ---
     --- stderr ---
     error: `empty` holds no trace: it is empty
+    hint: name a trace of Azure or Mooncake, plain or gzip
     ");
     insta::assert_snapshot!(both.snapshot(&["import", "traces", "trace.csv"]), @r"
     exit: 1
@@ -220,9 +221,9 @@ fn files_that_are_none() {
 #[test]
 fn stdin_and_gzip_and_pipes_are_read() {
     let sample = super::spend::sample();
-    let plain = Sandbox::new();
+    let plain = super::sqlite();
     plain.run_with_input(&["import", "jsonl", "-"], &sample).success();
-    let piped = Sandbox::new();
+    let piped = super::sqlite();
     let fifo = piped.path().join("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let child = piped
@@ -234,7 +235,7 @@ fn stdin_and_gzip_and_pipes_are_read() {
     std::fs::write(&fifo, &sample).unwrap();
     assert!(child.wait_with_output().unwrap().status.success());
     assert_eq!(spend(&piped), spend(&plain));
-    let packed = Sandbox::new();
+    let packed = super::sqlite();
     packed.file("sample.jsonl", &sample);
     let gzip = Command::new("gzip").arg(packed.path().join("sample.jsonl")).status().unwrap();
     assert!(gzip.success());
@@ -248,6 +249,7 @@ fn stdin_and_gzip_and_pipes_are_read() {
     --- stdout ---
     --- stderr ---
     error: cannot read `cut.jsonl.gz`: incomplete deflate stream
+    hint: is it whole? importing it again is safe: what is there already stays once
     ");
     assert_eq!(spend(&packed), spend(&plain));
     assert_eq!(json(plain.run(&["runs", "show", &id(1), "--format", "json"]))["llm_calls"], 3);

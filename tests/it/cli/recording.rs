@@ -264,7 +264,7 @@ fn interrupted(sandbox: &Sandbox, script: &str, signal: &str) -> i32 {
 
 #[test]
 fn a_signal_to_exec_reaches_the_command_and_the_ledger() {
-    let sandbox = Sandbox::new();
+    let sandbox = super::sqlite();
     assert_eq!(interrupted(&sandbox, "touch ready; exec sleep 20", "-TERM"), 143);
     assert_eq!(status(&sandbox), "cancelled");
     let graceful = "trap 'exit 3' TERM; touch ready; while :; do sleep 0.02; done";
