@@ -92,7 +92,7 @@ fn a_run_is_found_by_a_part_of_its_id() {
     --- stdout ---
     --- stderr ---
     error: run `00000000-0000-7000-8000-00000000004d` is unknown
-    hint: start it first: start_run, or `asmm runs start --run-id`
+    hint: `asmm runs list` shows the ids
     ");
     insta::assert_snapshot!(Both::new().snapshot(&["runs", "show", "last"]), @r"
     exit: 1

@@ -58,17 +58,17 @@ fn a_local_model_gets_a_price_for_what_was_recorded_before() {
             .call_of(1, 12, "a", ("vllm", "our-llama"), "2026-03-10T10:00:02Z", "null"),
     );
     insta::assert_snapshot!(both.snapshot(&["prices", "missing"]), @r"
-                exit: 0
-                --- stdout ---
-                provider  model      tier      calls  without usage  input  output  embedding  last
-                ───────────────────────────────────────────────────────────────────────────────────────────────
-                vllm      our-llama  standard      3              1   1.0M       2          0  2026-03-10 10:00
-                hidden at 100 columns: first
-                2026-02-14 – 2026-03-15 (30 days) · UTC (the system's) · catalogue 2026-11-20
-                `asmm prices push` adds a price, `asmm prices alias` names one there is; calls without usage stay
-                unpriced
-                --- stderr ---
-                ");
+    exit: 0
+    --- stdout ---
+    provider  model      tier      calls  without usage  input  output  embedding  last
+    ───────────────────────────────────────────────────────────────────────────────────────────────
+    vllm      our-llama  standard      3              1   1.0M       2          0  2026-03-10 10:00
+    hidden at 100 columns: first
+    2026-02-14 – 2026-03-15 (30 days) · UTC (the system's) · catalogue 2026-11-20
+    `asmm prices push` adds a price, `asmm prices alias` names one there is; calls without usage stay
+    unpriced
+    --- stderr ---
+    ");
     insta::assert_snapshot!(both.snapshot(&["runs", "explain", &id(1)]), @r"
     exit: 0
     --- stdout ---
@@ -187,17 +187,17 @@ fn a_contract_counts_from_its_date_and_history_stands_still() {
     let before = both.json(&["spend", "daily", "--by", "model"]);
     let events = price_events(&both);
     insta::assert_snapshot!(both.snapshot(&["prices", "reprice", "--dry-run"]), @r"
-            exit: 0
-            --- stdout ---
-            run                                   calls  before  after    change
-            ────────────────────────────────────────────────────────────────────
-            00000000-0000-7000-8000-000000000001      1   $2.50  $2.00  -$0.5000
-            ────────────────────────────────────────────────────────────────────
-            total                                     1   $2.50  $2.00  -$0.5000
-            2026-02-14 – 2026-03-15 (30 days) · UTC (the system's) · catalogue 2026-11-20
-            nothing was changed: this was a dry run
-            --- stderr ---
-            ");
+    exit: 0
+    --- stdout ---
+    run                                   calls  before  after    change
+    ────────────────────────────────────────────────────────────────────
+    00000000-0000-7000-8000-000000000001      1   $2.50  $2.00  -$0.5000
+    ────────────────────────────────────────────────────────────────────
+    total                                     1   $2.50  $2.00  -$0.5000
+    2026-02-14 – 2026-03-15 (30 days) · UTC (the system's) · catalogue 2026-11-20
+    nothing was changed: this was a dry run
+    --- stderr ---
+    ");
     assert_eq!(both.json(&["spend", "daily", "--by", "model"]), before);
     assert_eq!(price_events(&both), events);
     insta::assert_snapshot!(both.sqlite.snapshot(&["prices", "reprice"]), @r"
@@ -296,8 +296,12 @@ fn aliases_say_what_a_name_means() {
     insta::assert_snapshot!(alias(&[]), @r"
     exit: 0
     --- stdout ---
+    reported by  as model   priced as  model   says
+    ────────────────────────────────────────────────────
+    –            team/fast  openai     gpt-4o  user
+    gateway      team/fast  –          –       catalogue
+    catalogue 2026-11-20
     --- stderr ---
-    1 prices and 0 aliases are fine; nothing was changed
     ");
     insta::assert_snapshot!(alias(&["team/fast", "--remove"]), @r"
     exit: 0
@@ -325,13 +329,12 @@ fn wrong_files_are_refused_with_their_place() {
     let both = Both::new();
     let entry = |more: &str| push(&both, &file(&format!("  - {{provider: p, model: m, {more}}}\n")));
     insta::assert_snapshot!(entry("usd_per_million: {inptu: 1}"), @r"
-exit: 0
---- stdout ---
---- stderr ---
-skipped acme-bad: `input_cost_per_token` is -1, not a whole number of picodollars
-skipped dall: it has no price per token
-1 prices read, 2 entries skipped; nothing was changed
-");
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: prices.yaml:3:47: prices[0].usd_per_million: unknown field `inptu`, expected one of `input`, `cache_read`, `cache_write`, `cache_write_long`, `output`, `reasoning`, `embedding`
+    hint: `asmm help prices push` shows the shape of the file
+    ");
     insta::assert_snapshot!(entry("usd_per_million: {input: -1}"), @r"
     exit: 1
     --- stdout ---
@@ -350,7 +353,7 @@ skipped dall: it has no price per token
     exit: 1
     --- stdout ---
     --- stderr ---
-    error: prices.yaml:1:1: invalid type: string "just text", expected struct File
+    error: prices.yaml:1:1: invalid type: string "just text", expected the keys `schema` and `prices`
     hint: `asmm help prices push` shows the shape of the file
     "#);
     insta::assert_snapshot!(push(&both, &format!("# {}", "x".repeat(2 << 20))), @r"
@@ -375,7 +378,7 @@ skipped dall: it has no price per token
     exit: 0
     --- stdout ---
     --- stderr ---
-    1 prices and 0 aliases are fine; nothing was changed
+    1 price and 0 aliases read, nothing wrong; nothing was changed
     ");
     assert_eq!(both.json(&["prices", "list", "--origin", "user"])["rows"], json!([]));
 }
@@ -399,7 +402,7 @@ fn price_lists_of_other_tools() {
     --- stderr ---
     skipped acme-bad: `input_cost_per_token` is -1, not a whole number of picodollars
     skipped dall: it has no price per token
-    1 prices read, 2 entries skipped; nothing was changed
+    1 price read, 2 entries skipped; nothing was changed
     ");
     insta::assert_snapshot!(both.snapshot(&["prices", "import", "litellm", "litellm.json"]), @r"
     exit: 0

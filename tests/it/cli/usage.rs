@@ -73,13 +73,15 @@ fn the_help_reads_well() {
       help     Print this message or the help of the given subcommand(s)
 
     Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+
+    Options of every command:
           --database <URL>  The ledger: postgres://… or sqlite:PATH [default: from asmm.yaml, else one
                             SQLite file per user] [env: ASMM_DATABASE_URL]
           --schema <NAME>   The Postgres schema that holds the ledger [default: from asmm.yaml, else
                             asmm] [env: ASMM_SCHEMA=]
           --color <WHEN>    When to use colour [default: auto] [possible values: auto, always, never]
-      -h, --help            Print help (see more with '--help')
-      -V, --version         Print version
     ");
     insta::assert_snapshot!(sandbox.run(&["spend", "daily", "-h"]).success(), @r"
     Spend per local day
@@ -87,13 +89,8 @@ fn the_help_reads_well() {
     Usage: asmm spend daily [OPTIONS]
 
     Options:
-          --database <URL>   The ledger: postgres://… or sqlite:PATH [default: from asmm.yaml, else one
-                             SQLite file per user] [env: ASMM_DATABASE_URL]
           --days <N>         The last N local days, today included
-          --schema <NAME>    The Postgres schema that holds the ledger [default: from asmm.yaml, else
-                             asmm] [env: ASMM_SCHEMA=]
           --since <WHEN>     From this day or time on: 2026-11-01, or 2026-11-01T12:00:00Z
-          --color <WHEN>     When to use colour [default: auto] [possible values: auto, always, never]
           --until <WHEN>     Up to this day (included) or time (excluded)
           --tz <ZONE>        The time zone whose days are meant: an IANA name [default: ASMM_TZ,
                              asmm.yaml, the system's]
@@ -115,6 +112,13 @@ fn the_help_reads_well() {
           --format <FORMAT>  How to print [default: table] [possible values: table, json, csv, markdown]
       -h, --help             Print help (see more with '--help')
       -V, --version          Print version
+
+    Options of every command:
+          --database <URL>  The ledger: postgres://… or sqlite:PATH [default: from asmm.yaml, else one
+                            SQLite file per user] [env: ASMM_DATABASE_URL]
+          --schema <NAME>   The Postgres schema that holds the ledger [default: from asmm.yaml, else
+                            asmm] [env: ASMM_SCHEMA=]
+          --color <WHEN>    When to use colour [default: auto] [possible values: auto, always, never]
     ");
     insta::assert_snapshot!(sandbox.run(&["runs", "exec", "-h"]).success(), @r"
     Run a command as a run, and finish with its status
@@ -125,19 +129,21 @@ fn the_help_reads_well() {
       <COMMAND>...  The command and its arguments
 
     Options:
-          --database <URL>     The ledger: postgres://… or sqlite:PATH [default: from asmm.yaml, else
-                               one SQLite file per user] [env: ASMM_DATABASE_URL]
           --pipeline <NAME>    The pipeline
           --run-id <UUID>      The run's id [default: a new one]
-          --schema <NAME>      The Postgres schema that holds the ledger [default: from asmm.yaml, else
-                               asmm] [env: ASMM_SCHEMA=]
-          --color <WHEN>       When to use colour [default: auto] [possible values: auto, always, never]
           --label <NAME=TEXT>  A word to find the run by; may be given again
           --parent <UUID>      The run that started this one [default: the run of `ASMM_RUN_ID`] [env:
                                ASMM_RUN_ID=]
           --strict             Do not start the command when the ledger is out of reach: exit with 7
       -h, --help               Print help (see more with '--help')
       -V, --version            Print version
+
+    Options of every command:
+          --database <URL>  The ledger: postgres://… or sqlite:PATH [default: from asmm.yaml, else one
+                            SQLite file per user] [env: ASMM_DATABASE_URL]
+          --schema <NAME>   The Postgres schema that holds the ledger [default: from asmm.yaml, else
+                            asmm] [env: ASMM_SCHEMA=]
+          --color <WHEN>    When to use colour [default: auto] [possible values: auto, always, never]
     ");
 }
 
