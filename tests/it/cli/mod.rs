@@ -1,4 +1,5 @@
 //! The commands as users run them: the real program, whole invocations, on both databases.
+#![allow(clippy::too_many_lines, reason = "what a command prints is most of its test")]
 
 mod days;
 mod export;
@@ -6,6 +7,7 @@ mod failing;
 mod import;
 mod looking;
 mod migrate;
+mod price_files;
 mod prices;
 mod recording;
 mod spend;
