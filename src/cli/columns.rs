@@ -9,7 +9,13 @@ pub(crate) fn cost_cell(totals: &Totals) -> Cell {
     Cell::cost(known_cost(totals))
 }
 
-fn known_cost(totals: &Totals) -> Option<Usd> {
+/// What part of `whole` calls cost; not known where their cost is not.
+pub(crate) fn share_cell(totals: &Totals, whole: Usd) -> Cell {
+    known_cost(totals).map_or(Cell::Missing, |cost| Cell::share_of_usd(cost, whole))
+}
+
+/// The cost of calls, if it is known: none of them cost 0, but if none has a price it is not known.
+pub(crate) fn known_cost(totals: &Totals) -> Option<Usd> {
     (totals.llm_calls == 0 || totals.unpriced_calls < totals.llm_calls).then_some(totals.cost)
 }
 

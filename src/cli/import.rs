@@ -160,9 +160,6 @@ async fn apply(store: &Store, file: &str, chunk: Chunk, imported: &mut Imported)
     for (line, found) in chunk {
         match found {
             Line::Event(event) => {
-                if let Event::Call(call) = &event {
-                    imported.runs.insert(call.run_id);
-                }
                 lines.push(line);
                 events.push(event);
             }
@@ -176,13 +173,31 @@ async fn apply(store: &Store, file: &str, chunk: Chunk, imported: &mut Imported)
         imported.complaints.add_file(file, what);
     }
     imported.calls += applied.calls;
+    let refused: BTreeSet<usize> = applied.refused.iter().map(|(place, _)| *place).collect();
+    for (place, event) in events.iter().enumerate() {
+        if let Event::Call(call) = event
+            && !refused.contains(&place)
+        {
+            imported.runs.insert(call.run_id);
+        }
+    }
     for (place, error) in applied.refused {
         match lines.get(place) {
-            Some(0) | None => imported.complaints.add_file(file, error),
-            Some(line) => imported.complaints.add(file, *line, error),
+            Some(0) | None => imported.complaints.add_file(file, in_one_line(&error)),
+            Some(line) => imported.complaints.add(file, *line, in_one_line(&error)),
         }
     }
     Ok(())
+}
+
+/// An error with its next step, as a complaint has room for it.
+fn in_one_line(error: &Error) -> String {
+    error.next_step().map_or_else(|| error.to_string(), |hint| format!("{error} ({hint})"))
+}
+
+/// What a file is called in complaints.
+fn shown(path: &Path) -> String {
+    if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() }
 }
 
 /// Says what became of it all, on stderr.
@@ -277,7 +292,7 @@ async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {
     let now = ctx.clock.now();
     let mut imported = Imported::default();
     for path in &args.paths {
-        let file = path.display().to_string();
+        let file = shown(path);
         let (name, path, bar) = (file.clone(), path.clone(), bar.clone());
         let complaints = pump(&store, &file, &mut imported, move |sink| {
             let mut complaints = Complaints::default();
@@ -324,7 +339,7 @@ async fn trace(
     bar: &ProgressBar,
     imported: &mut Imported,
 ) -> Result<()> {
-    let file = path.display().to_string();
+    let file = shown(path);
     let (name, path, bar) = (file.clone(), path.to_owned(), bar.clone());
     let summary = pump(store, &file, imported, move |sink| {
         let mut lines = lines_of(&path, &bar)?;

@@ -39,16 +39,36 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct GlobalArgs {
     /// The ledger: postgres://… or sqlite:PATH [default: from asmm.yaml, else one SQLite file per user]
-    #[arg(long, value_name = "URL", env = "ASMM_DATABASE_URL", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ASMM_DATABASE_URL",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Options of every command"
+    )]
     pub database: Option<String>,
     /// The Postgres schema that holds the ledger [default: from asmm.yaml, else asmm]
-    #[arg(long, value_name = "NAME", env = "ASMM_SCHEMA", global = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "ASMM_SCHEMA",
+        global = true,
+        help_heading = "Options of every command"
+    )]
     pub schema: Option<String>,
     /// When to use colour
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto, global = true)]
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto, global = true, help_heading = "Options of every command")]
     pub color: ColorChoice,
     /// The time taken as now, for tests and for printing the same report twice
-    #[arg(long, value_name = "TIME", env = "ASMM_NOW", hide = true, global = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "ASMM_NOW",
+        hide = true,
+        global = true,
+        help_heading = "Options of every command"
+    )]
     pub now: Option<String>,
 }
 

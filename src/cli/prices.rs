@@ -289,7 +289,9 @@ async fn push(ctx: &Ctx, args: PushArgs) -> Result<Exit> {
         aliases.extend(prices.aliases);
     }
     if args.dry_run {
-        say(&format!("{} prices and {} aliases are fine; nothing was changed", entries.len(), aliases.len()));
+        let prices = counted(entries.len(), "price", "prices");
+        let aliases = counted(aliases.len(), "alias", "aliases");
+        say(&format!("{prices} and {aliases} read, nothing wrong; nothing was changed"));
         return Ok(Exit::Fine);
     }
     let name = args.files.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
@@ -335,11 +337,9 @@ async fn import(ctx: &Ctx, args: ImportArgs) -> Result<Exit> {
         say(&format!("skipped {} more", skipped.len() - 20));
     }
     if args.dry_run {
-        say(&format!(
-            "{} prices read, {} entries skipped; nothing was changed",
-            entries.len(),
-            skipped.len()
-        ));
+        let prices = counted(entries.len(), "price", "prices");
+        let left_out = counted(skipped.len(), "entry", "entries");
+        say(&format!("{prices} read, {left_out} skipped; nothing was changed"));
         return Ok(Exit::Fine);
     }
     let store = ctx.store().await?;

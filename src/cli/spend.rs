@@ -1,7 +1,7 @@
 //! `asmm spend`: what was spent, by day, agent, model and pipeline.
 
 use super::args::{FilterArgs, OutputArgs, WindowArgs};
-use super::columns::spend_columns;
+use super::columns::{cost_cell, known_cost, share_cell, spend_columns};
 use super::context::{Ctx, Exit, say};
 use crate::domain::{Usd, Window};
 use crate::error::{Error, Result};
@@ -221,13 +221,13 @@ fn table(lines: &[Line], total: &Line, by: SpendBy, compare: bool) -> Table {
         .column_if(by.model, text("provider", "provider").keep(9), move |l: &Line| name(&l.key.provider))
         .column_if(by.model, text("model", "model"), move |l: &Line| name(&l.key.model));
     spend_columns(table, &total.totals, |l: &Line| &l.totals)
-        .column_if(compare, Column::new(Kind::Usd, "previous_cost_usd", "before"), |l: &Line| l.previous.cost)
+        .column_if(compare, Column::new(Kind::Usd, "previous_cost_usd", "before"), |l: &Line| {
+            cost_cell(&l.previous)
+        })
         .column_if(compare, Column::new(Kind::Usd, "change_usd", "change").signed(), |l: &Line| {
-            l.totals.cost - l.previous.cost
+            known_cost(&l.totals).zip(known_cost(&l.previous)).map(|(cost, before)| cost - before)
         })
-        .column(Column::new(Kind::Share, "share", "share").keep(5), |l: &Line| {
-            Cell::share_of_usd(l.totals.cost, l.whole)
-        })
+        .column(Column::new(Kind::Share, "share", "share").keep(5), |l: &Line| share_cell(&l.totals, l.whole))
         .column(Column::bar(""), |l: &Line| l.totals.cost)
         .done()
 }

@@ -92,8 +92,9 @@ pub(crate) async fn drain(ctx: &Ctx, store: &Store) -> Result<()> {
     set_aside(&path, &refused)?;
     file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.sync_all()).map_err(failed)?;
     if delivered > 0 {
-        let events = counted(delivered, "event", "events");
-        say(&format!("{events} from the spool recorded, late but once"));
+        let events =
+            counted(delivered, "event that waited in the spool is", "events that waited in the spool are");
+        say(&format!("{events} recorded now"));
     }
     Ok(())
 }

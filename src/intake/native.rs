@@ -51,7 +51,10 @@ pub fn read<R: Read>(
     mut sink: impl FnMut(u64, Line) -> Result<()>,
 ) -> Result<()> {
     loop {
-        let line = lines.next_line().map_err(|error| Error::io(format!("cannot read `{file}`"), error))?;
+        let line = lines.next_line().map_err(|error| {
+            Error::io(format!("cannot read `{file}`"), error)
+                .hint("is it whole? importing it again is safe: what is there already stays once")
+        })?;
         let Some(line) = line else { return Ok(()) };
         match line.text {
             Err(bad) => complaints.add(file, line.number, bad),

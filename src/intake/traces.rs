@@ -76,7 +76,10 @@ pub fn read<R: Read>(
     let mut reading = Reading { options, now, format: None, first: None, slices: BTreeMap::new(), sink };
     let mut summary = TraceSummary::default();
     loop {
-        let line = lines.next_line().map_err(|error| Error::io(format!("cannot read `{file}`"), error))?;
+        let line = lines.next_line().map_err(|error| {
+            Error::io(format!("cannot read `{file}`"), error)
+                .hint("is it whole? importing it again is safe: what is there already stays once")
+        })?;
         let Some(line) = line else { break };
         summary.lines = line.number;
         let text = match line.text {
@@ -109,7 +112,8 @@ pub fn read<R: Read>(
         }
     }
     if reading.format.is_none() {
-        return Err(Error::input(format!("`{file}` holds no trace: it is empty")));
+        return Err(Error::input(format!("`{file}` holds no trace: it is empty"))
+            .hint("name a trace of Azure or Mooncake, plain or gzip"));
     }
     summary.runs = reading.finish()?;
     Ok(summary)

@@ -39,7 +39,7 @@ pub struct UserAlias {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "the keys `schema` and `prices`")]
 struct File {
     schema: String,
     prices: Vec<Price>,
@@ -113,7 +113,9 @@ impl UserPrices {
         }
         let parsed: File = serde_yaml::from_str(yaml).map_err(|e| {
             let place = e.location().map_or_else(String::new, |l| format!(":{}:{}", l.line(), l.column()));
-            Error::input(format!("{file}{place}: {e}"))
+            let whole = e.to_string();
+            let message = whole.split_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
+            Error::input(format!("{file}{place}: {message}"))
                 .hint("`asmm help prices push` shows the shape of the file")
         })?;
         if parsed.schema != USER_PRICES_SCHEMA {

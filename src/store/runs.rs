@@ -3,7 +3,7 @@
 use super::call::{CallRow, RecordedCall};
 use super::{Filter, Run, Step, Store, Totals, on_pool};
 use crate::domain::{CallId, RunId, Status, Timestamp, Window};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use sqlx::FromRow;
 
 /// What to sort runs by, the largest first.
@@ -125,7 +125,11 @@ impl Store {
             return self.run(run_id).await;
         }
         if let Ok(run_id) = name.parse::<RunId>() {
-            return self.run(run_id).await;
+            let run = self.run(run_id).await;
+            return run.map_err(|e| match e.kind() {
+                ErrorKind::NotFound => e.hint("`asmm runs list` shows the ids"),
+                _ => e,
+            });
         }
         let part: String = name.trim_start_matches('…').to_ascii_lowercase();
         if part.len() < MIN_ID_PART || !part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {

@@ -1,5 +1,6 @@
 //! The prices and aliases that a native export carries beside its events.
 
+use super::in_one_line;
 use crate::domain::Timestamp;
 use crate::error::{Error, Result};
 use crate::intake::Complaints;
@@ -74,7 +75,7 @@ pub(super) async fn apply(
                 .hint("it is run, step, call, finish, finish_step, price or alias")),
         };
         if let Err(error) = outcome {
-            complaints.add(file, line, error);
+            complaints.add(file, line, in_one_line(&error));
         }
     }
     let mut changed = 0;
@@ -97,7 +98,7 @@ pub(super) async fn apply(
         }
         match store.set_alias(&alias.provider, &alias.model, target.as_ref()).await {
             Ok(_) => changed += 1,
-            Err(error) => complaints.add(file, line, error),
+            Err(error) => complaints.add(file, line, in_one_line(&error)),
         }
     }
     Ok(changed)

@@ -1,7 +1,7 @@
 //! `asmm runs show`: one run in detail.
 
 use crate::cli::args::OutputArgs;
-use crate::cli::columns::{cost_cell, spend_columns};
+use crate::cli::columns::{cost_cell, share_cell, spend_columns};
 use crate::cli::context::{Ctx, Exit};
 use crate::error::Result;
 use crate::report::{Cell, Column, Document, Kind, Scope, Table};
@@ -90,7 +90,7 @@ fn spend_table(spend: &[ModelSpend], run: &Run) -> Table {
         .column(text("model", "model"), |s| s.model.clone());
     spend_columns(table, &run.totals, |s: &ModelSpend| &s.totals)
         .column(Column::new(Kind::Share, "share", "share").keep(5), move |s: &ModelSpend| {
-            Cell::share_of_usd(s.totals.cost, whole)
+            share_cell(&s.totals, whole)
         })
         .column(Column::bar(""), |s: &ModelSpend| s.totals.cost)
         .done()

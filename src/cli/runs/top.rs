@@ -1,7 +1,7 @@
 //! `asmm runs top` and `asmm runs list`.
 
 use crate::cli::args::{FilterArgs, OutputArgs, WindowArgs};
-use crate::cli::columns::spend_columns;
+use crate::cli::columns::{share_cell, spend_columns};
 use crate::cli::context::{Ctx, Exit, say};
 use crate::domain::{Timestamp, Usd};
 use crate::error::Result;
@@ -160,9 +160,7 @@ fn table(lines: &[Line], total: &Line) -> Table {
             l.run.as_ref().map_or(Cell::Blank, |r| Cell::Pairs(pairs(r)))
         });
     spend_columns(table, &total.totals, |l: &Line| &l.totals)
-        .column(Column::new(Kind::Share, "share", "share").keep(5), |l: &Line| {
-            Cell::share_of_usd(l.totals.cost, l.whole)
-        })
+        .column(Column::new(Kind::Share, "share", "share").keep(5), |l: &Line| share_cell(&l.totals, l.whole))
         .column(Column::bar(""), |l: &Line| l.totals.cost)
         .done()
 }
