@@ -2,5 +2,6 @@
 
 mod support;
 
+mod docs;
 mod ground;
 mod writing;
