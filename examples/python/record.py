@@ -5,7 +5,8 @@
     ASMM_DATABASE_URL=postgres://recorder:secret@localhost/ops python3 examples/python/record.py
 
 The user needs the role asmm_writer. Ids are made here, once, and kept for retries: sending the same call again
-changes nothing. No failure of the ledger stops the pipeline: it is logged, and the work goes on.
+changes nothing. No failure of the ledger stops the pipeline: it is logged, and the work goes on. (What was not
+taken is lost here. A pipeline that must not lose it writes the call as a line of JSON, for `asmm import jsonl`.)
 """
 
 import datetime
@@ -28,8 +29,19 @@ def usage_of(response):
     }
 
 
+def open_ledger():
+    try:
+        # autocommit: each statement is a transaction, and a failed one does not spoil the next.
+        return psycopg.connect(os.environ["ASMM_DATABASE_URL"], autocommit=True, connect_timeout=5,
+                               options="-c search_path=asmm")
+    except psycopg.Error as error:
+        logging.warning("the ledger cannot be reached: %s", error)
+
+
 def tell(ledger, sql, *values):
     """Says something to the ledger, and goes on whatever becomes of it."""
+    if ledger is None:
+        return None
     try:
         return ledger.execute(sql, values).fetchone()[0]
     except psycopg.Error as error:
@@ -37,8 +49,7 @@ def tell(ledger, sql, *values):
 
 
 def main():
-    # autocommit: each statement is a transaction, and a failed one does not spoil the next.
-    ledger = psycopg.connect(os.environ["ASMM_DATABASE_URL"], autocommit=True, options="-c search_path=asmm")
+    ledger = open_ledger()
     run_id, step_id = uuid.uuid4(), uuid.uuid4()
     tell(ledger, "select start_run(run_id => %s, pipeline => %s)", run_id, "enrichment")
     tell(ledger, "select start_step(run_id => %s, step_id => %s, step => %s, agent => %s)",
