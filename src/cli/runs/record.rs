@@ -175,7 +175,7 @@ pub(crate) struct FinishArgs {
 }
 
 pub(crate) async fn start(ctx: &Ctx, args: StartArgs) -> Result<Exit> {
-    let run = StartRun {
+    let mut run = StartRun {
         run_id: args.run_id.unwrap_or_else(new_run_id),
         pipeline: args.pipeline,
         started_at: moment("--started-at", args.started_at.as_deref())?.unwrap_or_else(|| ctx.clock.now()),
@@ -184,6 +184,8 @@ pub(crate) async fn start(ctx: &Ctx, args: StartArgs) -> Result<Exit> {
         replay_of: None,
     };
     let id = run.run_id;
+    // A shell exports ASMM_RUN_ID and then starts that run.
+    run.parent_run_id = run.parent_run_id.filter(|parent| *parent != id);
     record(ctx, Event::Run(run), args.strict.strict).await?;
     print_line(&id.to_string())?;
     Ok(Exit::Fine)
