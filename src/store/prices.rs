@@ -272,11 +272,8 @@ impl Store {
             .map(|(key, (revision, _))| (key, *revision))
             .collect();
         // An export also has the prices that a correction has replaced: only the newest of each is brought in.
-        let rows: Vec<Value> = entries
-            .iter()
-            .filter(|e| changed.get(&key_of(e)) == Some(&e.revision))
-            .map(price_json)
-            .collect();
+        let rows: Vec<Value> =
+            entries.iter().filter(|e| changed.get(&key_of(e)) == Some(&e.revision)).map(price_json).collect();
         let pushed = Pushed { written: rows.len(), unchanged: entries.len() - rows.len() };
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let rows = Value::from(rows);

@@ -320,10 +320,11 @@ async fn reach(ctx: &Ctx, event: &Event) -> Result<()> {
     let store: Store = ctx.store_as_is().await?;
     spool::drain(ctx, &store).await?;
     match event {
-        Event::Run(run) => store.start_run(run).await.map(drop),
-        Event::Step(step) => store.start_step(step).await.map(drop),
-        Event::Finish(finish) => store.finish_run(finish).await.map(drop),
-        Event::FinishStep(finish) => store.finish_step(finish).await.map(drop),
+        // Not read back: a user who may only write (`asmm_writer`) could not.
+        Event::Run(_) | Event::Step(_) | Event::Finish(_) | Event::FinishStep(_) => {
+            let applied = store.apply(std::slice::from_ref(event)).await?;
+            applied.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+        }
         Event::Call(call) => {
             let recorded = store.record_calls(std::slice::from_ref(call)).await?;
             if recorded.conflict.is_empty() {

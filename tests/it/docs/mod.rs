@@ -16,7 +16,7 @@
 mod page;
 mod place;
 
-use page::{Page, Step};
+use page::{Page, Section, Step};
 use place::Place;
 use std::path::{Path, PathBuf};
 
@@ -60,23 +60,13 @@ fn check(name: &str) {
     let path: PathBuf = repository().join(name);
     let text = read(name);
     let mut page = Page::parse(name, &text);
-    for section in &page.sections {
-        if section.placeholder {
-            eprintln!("{name}: `{}` is a placeholder and is not run", section.name);
-            continue;
-        }
-        if let Some(program) = section.needs.iter().find(|program| !place::is_installed(program)) {
-            eprintln!("{name}: `{}` needs {program}, which is not here", section.name);
-            continue;
-        }
-        let place = Place::new(section.postgres);
-        let mut outputs = place.run(&section.steps).into_iter();
-        for step in &section.steps {
-            let Step::Command(command) = step else { continue };
-            let actual = outputs.next().unwrap_or_else(|| "(the shell ended before this command)\n".into());
-            page.outputs.insert(command.line, actual);
-        }
-    }
+    // Sections share nothing, so that they run side by side.
+    let outputs: Vec<(usize, String)> = std::thread::scope(|scope| {
+        let running: Vec<_> =
+            page.sections.iter().map(|section| scope.spawn(|| run(name, section))).collect();
+        running.into_iter().flat_map(|section| section.join().expect("the section is run")).collect()
+    });
+    page.outputs.extend(outputs);
     let wrong = page.differences();
     if wrong.is_empty() {
         return;
@@ -86,4 +76,28 @@ fn check(name: &str) {
         return;
     }
     panic!("{}\nASMM_UPDATE_DOCS=1 writes the real output into {name}", wrong.join("\n"));
+}
+
+/// What each command of a section printed, by its line in the document.
+fn run(name: &str, section: &Section) -> Vec<(usize, String)> {
+    if section.placeholder {
+        eprintln!("{name}: `{}` is a placeholder and is not run", section.name);
+        return Vec::new();
+    }
+    if let Some(program) = section.needs.iter().find(|program| !place::is_installed(program)) {
+        eprintln!("{name}: `{}` needs {program}, which is not here", section.name);
+        return Vec::new();
+    }
+    let place = Place::new(section.postgres);
+    let mut outputs = place.run(&section.steps).into_iter();
+    let commands = section.steps.iter().filter_map(|step| match step {
+        Step::Command(command) => Some(command.line),
+        Step::File { .. } => None,
+    });
+    commands
+        .map(|line| {
+            let output = outputs.next();
+            (line, output.unwrap_or_else(|| "(the shell ended before this command)\n".to_owned()))
+        })
+        .collect()
 }
