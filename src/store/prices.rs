@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::pricing::{Catalogue, Origin, PriceEntry, Rates};
 use serde_json::{Value, json};
 use sqlx::FromRow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Who acts, for the record: the operating system's user.
 pub(super) fn who() -> String {
@@ -297,13 +297,14 @@ impl Store {
             .map(|(key, (_, sheet))| (key, sheet))
             .collect::<BTreeMap<_, _>>();
         let offered = newest(entries);
-        let changed: BTreeSet<&PriceKey> = offered
+        let changed: BTreeMap<&PriceKey, i64> = offered
             .iter()
             .filter(|(key, (_, sheet))| known.get(key) != Some(sheet))
-            .map(|(key, _)| key)
+            .map(|(key, (revision, _))| (key, *revision))
             .collect();
+        // An export also has the prices that a correction has replaced: only the newest of each is brought in.
         let rows: Vec<Value> =
-            entries.iter().filter(|e| changed.contains(&key_of(e))).map(price_json).collect();
+            entries.iter().filter(|e| changed.get(&key_of(e)) == Some(&e.revision)).map(price_json).collect();
         let pushed = Pushed { written: rows.len(), unchanged: entries.len() - rows.len() };
         let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         let rows = Value::from(rows);

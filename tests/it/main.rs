@@ -1,10 +1,15 @@
 //! The one integration binary: asmm as its users meet it. `tests/run` starts the server it needs.
 #![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on should stop there"
+)]
 
 mod support;
 
 mod cli;
 mod differential;
+mod docs;
 mod ground;
 mod schema;
 mod writing;

@@ -39,7 +39,7 @@ pub(crate) struct ExecArgs {
 
 pub(crate) async fn run(ctx: &Ctx, args: ExecArgs) -> Result<Exit> {
     let run_id = args.run_id.unwrap_or_else(new_run_id);
-    let start = StartRun {
+    let mut start = StartRun {
         run_id,
         pipeline: args.pipeline,
         started_at: ctx.clock.now(),
@@ -47,6 +47,7 @@ pub(crate) async fn run(ctx: &Ctx, args: ExecArgs) -> Result<Exit> {
         parent_run_id: args.parent.and_then(|parent| parent.0),
         replay_of: None,
     };
+    start.parent_run_id = start.parent_run_id.filter(|parent| *parent != run_id);
     record(ctx, Event::Run(start), args.strict).await?;
 
     let ended = execute(&args.command, run_id).await;

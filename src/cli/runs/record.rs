@@ -175,7 +175,7 @@ pub(crate) struct FinishArgs {
 }
 
 pub(crate) async fn start(ctx: &Ctx, args: StartArgs) -> Result<Exit> {
-    let run = StartRun {
+    let mut run = StartRun {
         run_id: args.run_id.unwrap_or_else(new_run_id),
         pipeline: args.pipeline,
         started_at: moment("--started-at", args.started_at.as_deref())?.unwrap_or_else(|| ctx.clock.now()),
@@ -184,6 +184,8 @@ pub(crate) async fn start(ctx: &Ctx, args: StartArgs) -> Result<Exit> {
         replay_of: None,
     };
     let id = run.run_id;
+    // A shell exports ASMM_RUN_ID and then starts that run.
+    run.parent_run_id = run.parent_run_id.filter(|parent| *parent != id);
     record(ctx, Event::Run(run), args.strict.strict).await?;
     print_line(&id.to_string())?;
     Ok(Exit::Fine)
@@ -345,10 +347,11 @@ async fn reach(ctx: &Ctx, event: &Event) -> Result<()> {
         outcome => outcome?,
     }
     match event {
-        Event::Run(run) => store.start_run(run).await.map(drop),
-        Event::Step(step) => store.start_step(step).await.map(drop),
-        Event::Finish(finish) => store.finish_run(finish).await.map(drop),
-        Event::FinishStep(finish) => store.finish_step(finish).await.map(drop),
+        // Not read back: a user who may only write (`asmm_writer`) could not.
+        Event::Run(_) | Event::Step(_) | Event::Finish(_) | Event::FinishStep(_) => {
+            let applied = store.apply(std::slice::from_ref(event)).await?;
+            applied.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+        }
         Event::Call(call) => {
             let recorded = store.record_calls(std::slice::from_ref(call)).await?;
             if recorded.conflict.is_empty() {

@@ -149,6 +149,8 @@ async fn write_prices(
         })
         .collect::<Result<_>>()?;
     let rows = Value::from(rows).to_string();
+    // Both statements must read the list once and look each call up (`cross join` keeps that order): the other
+    // way round SQLite reads the whole list for each call of the run.
     sqlx::query(
         "insert into price_event (
            run_id, call_id, state_before, price_before, cost_before, state_after, price_after, cost_after, reason,
@@ -157,7 +159,7 @@ async fn write_prices(
            c.run_id, c.call_id, c.pricing_state, c.price_id, c.cost_pico, j.value ->> 1, j.value ->> 2, j.value ->> 3,
            $3, $4, $5
          from json_each($2) j
-         join llm_call c on c.run_id = $1 and c.call_id = unhex(j.value ->> 0)",
+         cross join llm_call c on c.run_id = $1 and c.call_id = unhex(j.value ->> 0)",
     )
     .bind(run_id)
     .bind(&rows)
@@ -167,10 +169,14 @@ async fn write_prices(
     .execute(&mut *db)
     .await?;
     sqlx::query(
-        "update llm_call
-         set pricing_state = j.value ->> 1, price_id = j.value ->> 2, cost_pico = j.value ->> 3
-         from json_each($2) j
-         where run_id = $1 and call_id = unhex(j.value ->> 0)",
+        "with change (call_id, pricing_state, price_id, cost_pico) as materialized (
+           select unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3
+           from json_each($2)
+         )
+         update llm_call
+         set pricing_state = change.pricing_state, price_id = change.price_id, cost_pico = change.cost_pico
+         from change
+         where run_id = $1 and llm_call.call_id = change.call_id",
     )
     .bind(run_id)
     .bind(&rows)
