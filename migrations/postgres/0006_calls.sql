@@ -7,7 +7,10 @@ create function record_call_rows(
   output_tokens integer[], reasoning_tokens integer[], embedding_tokens integer[], web_searches integer[],
   latency_ms bigint[], outcome text[], response_id text[])
 returns jsonb
-language plpgsql security definer set search_path from current set timezone to 'UTC' as $$
+-- Every statement looks rows up by key, whatever the batch: one plan is right for all, and planning anew costs
+-- more than recording one call. No scan of tables that were small when that plan was made, and then grew.
+language plpgsql security definer set search_path from current set timezone to 'UTC'
+set plan_cache_mode to 'force_generic_plan' set enable_seqscan to off as $$
 #variable_conflict use_column
 declare
   size constant integer := coalesce(cardinality(record_call_rows.call_id), 0);
