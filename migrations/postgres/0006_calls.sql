@@ -102,8 +102,11 @@ begin
       select 1
       from unnest(record_call_rows.run_id, record_call_rows.call_id) as u (run_id, call_id)
       join llm_call c on c.run_id = u.run_id and c.call_id = u.call_id)
-    or (select count(distinct (u.run_id, u.call_id)) < size
-        from unnest(record_call_rows.run_id, record_call_rows.call_id) as u (run_id, call_id))
+    or size > (
+      select count(*)
+      from (
+        select distinct u.run_id, u.call_id
+        from unnest(record_call_rows.run_id, record_call_rows.call_id) as u (run_id, call_id)) d)
   then
     with item as (
       select u.*, row_number() over (partition by u.run_id, u.call_id order by u.place) as nth
