@@ -131,11 +131,11 @@ pub(crate) fn measure(target: &Target, rounds: usize, results: &mut Results) -> 
             &mut client,
             rounds,
             results,
-            async |store| {
+            &async |store: &Store| {
                 let spend = store.spend(&month, by, &Filter::default()).await?;
                 Ok(spend.values().map(|t| t.llm_calls).sum())
             },
-            async |plain| hand.ask(plain, month.since, month.until).await,
+            &async |plain: &mut Plain| hand.ask(plain, month.since, month.until).await,
         )?;
     }
     alternate(
@@ -143,15 +143,20 @@ pub(crate) fn measure(target: &Target, rounds: usize, results: &mut Results) -> 
         &mut client,
         rounds,
         results,
-        async |store| {
+        &async |store: &Store| {
             let runs = store.runs(&week, &Filter::default(), RunOrder::Cost, 20).await?;
             Ok(runs.iter().map(|r| r.totals.llm_calls).sum())
         },
-        async |plain| ByHand { postgres: TOP, sqlite: TOP }.ask(plain, week.since, week.until).await,
+        &async |plain: &mut Plain| {
+            ByHand { postgres: TOP, sqlite: TOP }.ask(plain, week.since, week.until).await
+        },
     )?;
     let longest = {
         let all = Filter::default();
-        client.wait_for(client.store().runs(&month, &all, RunOrder::Calls, 1))?.first().map(|r| (r.run_id, r.totals.llm_calls))
+        client
+            .wait_for(client.store().runs(&month, &all, RunOrder::Calls, 1))?
+            .first()
+            .map(|r| (r.run_id, r.totals.llm_calls))
     };
     let Some((run_id, calls)) = longest else { return Err("the ledger has no runs".into()) };
     alternate(
@@ -159,21 +164,21 @@ pub(crate) fn measure(target: &Target, rounds: usize, results: &mut Results) -> 
         &mut client,
         rounds,
         results,
-        async |store| Ok(store.run(run_id).await?.totals.llm_calls),
-        async |plain| of_run(plain, run_id).await,
+        &async |store: &Store| Ok(store.run(run_id).await?.totals.llm_calls),
+        &async |plain: &mut Plain| of_run(plain, run_id).await,
     )?;
     alternate(
         &format!("one run of {calls} calls, steps and models"),
         &mut client,
         rounds,
         results,
-        async |store| {
+        &async |store: &Store| {
             let run = store.run(run_id).await?;
             store.steps(run_id).await?;
             store.run_spend(run_id).await?;
             Ok(run.totals.llm_calls)
         },
-        async |plain| of_run(plain, run_id).await,
+        &async |plain: &mut Plain| of_run(plain, run_id).await,
     )
 }
 
@@ -183,16 +188,16 @@ fn alternate(
     client: &mut Client,
     rounds: usize,
     results: &mut Results,
-    report: impl AsyncFn(&Store) -> Result<u64>,
-    by_hand: impl AsyncFn(&mut Plain) -> Result<u64>,
+    report: &impl AsyncFn(&Store) -> Result<u64>,
+    by_hand: &impl AsyncFn(&mut Plain) -> Result<u64>,
 ) -> Result<()> {
     let (mut figure, mut reference) = (Samples::default(), Samples::default());
     for round in 0..=rounds {
         let began = Instant::now();
-        let answer = client.ask_store(&report)?;
+        let answer = client.ask_store(report)?;
         let time = began.elapsed();
         let began = Instant::now();
-        let expected = client.ask_plain(&by_hand)?;
+        let expected = client.ask_plain(by_hand)?;
         let plain_time = began.elapsed();
         if answer != expected {
             return Err(format!("{name}: asmm counts {answer} calls, the journal {expected}").into());
