@@ -10,7 +10,7 @@ returns jsonb
 -- Every statement looks rows up by key, whatever the batch: one plan is right for all, and planning anew costs
 -- more than recording one call. No scan of tables that were small when that plan was made, and then grew.
 language plpgsql security definer set search_path from current set timezone to 'UTC'
-set plan_cache_mode to 'force_generic_plan' set enable_seqscan to off as $$
+set plan_cache_mode to 'force_generic_plan' set enable_seqscan to off set jit to off as $$
 #variable_conflict use_column
 declare
   size constant integer := coalesce(cardinality(record_call_rows.call_id), 0);
