@@ -86,13 +86,14 @@ pub(crate) async fn insert_sqlite(db: &mut SqliteConnection, calls: &[Call]) -> 
         })
         .collect();
     sqlx::query(
-        "insert into bare_call
+        "with j as materialized (select value from json_each($1))
+         insert into bare_call
          select
            unhex(j.value ->> 0), unhex(j.value ->> 1), unhex(j.value ->> 2), j.value ->> 3, j.value ->> 4,
            j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11,
            j.value ->> 12, j.value ->> 13, j.value ->> 14, j.value ->> 15, j.value ->> 16, j.value ->> 17,
            j.value ->> 18, j.value ->> 19, j.value ->> 20, j.value ->> 21, j.value ->> 22
-         from json_each($1) j",
+         from j",
     )
     .bind(Value::from(rows).to_string())
     .execute(db)
