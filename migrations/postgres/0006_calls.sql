@@ -7,7 +7,10 @@ create function record_call_rows(
   output_tokens integer[], reasoning_tokens integer[], embedding_tokens integer[], web_searches integer[],
   latency_ms bigint[], outcome text[], response_id text[])
 returns jsonb
-language plpgsql security definer set search_path from current set timezone to 'UTC' as $$
+-- Every statement looks rows up by key, whatever the batch: one plan is right for all, and planning anew costs
+-- more than recording one call. No scan of tables that were small when that plan was made, and then grew.
+language plpgsql security definer set search_path from current set timezone to 'UTC'
+set plan_cache_mode to 'force_generic_plan' set enable_seqscan to off set jit to off as $$
 #variable_conflict use_column
 declare
   size constant integer := coalesce(cardinality(record_call_rows.call_id), 0);
@@ -99,8 +102,11 @@ begin
       select 1
       from unnest(record_call_rows.run_id, record_call_rows.call_id) as u (run_id, call_id)
       join llm_call c on c.run_id = u.run_id and c.call_id = u.call_id)
-    or (select count(distinct (u.run_id, u.call_id)) < size
-        from unnest(record_call_rows.run_id, record_call_rows.call_id) as u (run_id, call_id))
+    or size > (
+      select count(*)
+      from (
+        select distinct u.run_id, u.call_id
+        from unnest(record_call_rows.run_id, record_call_rows.call_id) as u (run_id, call_id)) d)
   then
     with item as (
       select u.*, row_number() over (partition by u.run_id, u.call_id order by u.place) as nth

@@ -361,7 +361,8 @@ impl Store {
                 .fetch_one(&mut *tx)
                 .await?;
                 sqlx::query(
-                    "insert into model_price (
+                    "with j as materialized (select value from json_each($1))
+                     insert into model_price (
                        revision, origin, provider, model, service_tier, effective_from, daily_from, daily_until,
                        over_input_tokens, input_rate, cache_read_rate, cache_write_rate, cache_write_long_rate,
                        output_rate, reasoning_rate, embedding_rate, web_search_rate, request_fee, source)
@@ -372,7 +373,7 @@ impl Store {
                        value ->> 'cache_write_rate', value ->> 'cache_write_long_rate', value ->> 'output_rate',
                        value ->> 'reasoning_rate', value ->> 'embedding_rate', value ->> 'web_search_rate',
                        value ->> 'request_fee', value ->> 'source'
-                     from json_each($1)",
+                     from j",
                 )
                 .bind(rows.to_string())
                 .bind(revision)

@@ -178,10 +178,13 @@ async fn sort_out_known(db: &mut SqliteConnection, calls: Vec<Call>) -> Result<(
     Ok((fresh, recorded))
 }
 
+/// `json_each` writes its `value` out as text each time a statement names it: materialized, it does so once a
+/// row instead of once a column.
 async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall]) -> Result<()> {
     let rows: Vec<Value> = calls.iter().map(journal_row).collect::<Result<_>>()?;
     sqlx::query(
-        "insert into llm_call (
+        "with j as materialized (select value from json_each($1))
+         insert into llm_call (
            run_id, call_id, step_id, called_at, input_tokens, cache_read_tokens, cache_write_tokens,
            cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, latency_ms,
            cost_pico, price_id, agent, provider, model, operation, service_tier, pricing_state, outcome, response_id)
@@ -190,7 +193,7 @@ async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall]) -> Result
            j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11,
            j.value ->> 12, j.value ->> 13, j.value ->> 14, j.value ->> 15, j.value ->> 16, j.value ->> 17,
            j.value ->> 18, j.value ->> 19, j.value ->> 20, j.value ->> 21, j.value ->> 22
-         from json_each($1) j",
+         from j",
     )
     .bind(Value::from(rows).to_string())
     .execute(db)
@@ -261,7 +264,8 @@ async fn count_calls(
         })
         .collect::<Result<_>>()?;
     sqlx::query(
-        "update pipeline_run
+        "with d as materialized (select value from json_each($1))
+         update pipeline_run
          set llm_calls = llm_calls + (d.value ->> '$[2][0]'),
              unpriced_calls = unpriced_calls + (d.value ->> '$[2][1]'),
              input_tokens = input_tokens + (d.value ->> '$[2][2]'),
@@ -274,7 +278,7 @@ async fn count_calls(
              web_searches = web_searches + (d.value ->> '$[2][9]'),
              cost_pico = cost_pico + (d.value ->> '$[2][10]'),
              costed_at = d.value ->> 1
-         from json_each($1) d
+         from d
          where run_id = unhex(d.value ->> 0)",
     )
     .bind(Value::from(run_rows).to_string())
@@ -288,7 +292,8 @@ async fn count_calls(
         })
         .collect::<Result<_>>()?;
     sqlx::query(
-        "insert into spend_rollup (
+        "with d as materialized (select value from json_each($1))
+         insert into spend_rollup (
            bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
            cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens,
            web_searches, cost_pico)
@@ -297,7 +302,7 @@ async fn count_calls(
            d.value ->> '$[5][1]', d.value ->> '$[5][2]', d.value ->> '$[5][3]', d.value ->> '$[5][4]',
            d.value ->> '$[5][5]', d.value ->> '$[5][6]', d.value ->> '$[5][7]', d.value ->> '$[5][8]',
            d.value ->> '$[5][9]', d.value ->> '$[5][10]'
-         from json_each($1) d
+         from d
          where true
          on conflict (bucket, pipeline, agent, provider, model) do update
          set llm_calls = llm_calls + excluded.llm_calls,

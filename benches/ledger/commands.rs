@@ -1,0 +1,84 @@
+//! Whole processes: what a person or a cron job waits for, and how much memory it takes.
+
+use crate::ledgers::{Result, Target};
+use crate::table::{Results, Samples, Unit};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_asmm");
+/// GNU time, which knows a child's peak memory.
+const TIME: &str = "/usr/bin/time";
+
+/// Measures the program itself, then a report on each ledger.
+pub(crate) fn measure(targets: &[Target], runs: usize, results: &mut Results) -> Result<()> {
+    results.section("the program, from start to exit, against `true`");
+    one("asmm --version", &command(&["--version"], None), runs, results)?;
+    for target in targets {
+        let name = format!("asmm spend daily, {}", target.name());
+        one(&name, &command(&["spend", "daily"], Some(target)), runs, results)?;
+        let name = format!("asmm runs top --days 7, {}", target.name());
+        one(&name, &command(&["runs", "top", "--days", "7"], Some(target)), runs, results)?;
+    }
+    Ok(())
+}
+
+type Line = (Vec<String>, Vec<(String, String)>);
+
+fn command(args: &[&str], target: Option<&Target>) -> Line {
+    let mut environment =
+        vec![("TZ".to_owned(), "UTC".to_owned()), ("HOME".to_owned(), "/nonexistent".to_owned())];
+    if let Some(target) = target {
+        let location = target.location();
+        environment.push(("ASMM_DATABASE_URL".to_owned(), location.url));
+        environment.push(("ASMM_SCHEMA".to_owned(), location.schema));
+    }
+    (args.iter().map(|a| (*a).to_owned()).collect(), environment)
+}
+
+fn one(name: &str, (args, environment): &Line, runs: usize, results: &mut Results) -> Result<()> {
+    let (mut figure, mut reference) = (Samples::default(), Samples::default());
+    for run in 0..=runs {
+        let mut asmm = Command::new(PROGRAM);
+        asmm.args(args).env_clear().envs(environment.iter().cloned());
+        let time = timed(&mut asmm)?;
+        let nothing = timed(&mut Command::new("true"))?;
+        if run > 0 {
+            figure.push_time(time);
+            reference.push_time(nothing);
+        }
+    }
+    results.add(name, Unit::Milliseconds, figure, Some(reference));
+    if Path::new(TIME).exists() {
+        let mut memory = Samples::default();
+        for _ in 0..3 {
+            memory.push(peak_megabytes(args, environment)?);
+        }
+        results.add("  its peak memory", Unit::Megabytes, memory, None);
+    }
+    Ok(())
+}
+
+fn timed(command: &mut Command) -> Result<std::time::Duration> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let began = Instant::now();
+    let output = command.output()?;
+    let time = began.elapsed();
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(time)
+}
+
+fn peak_megabytes(args: &[String], environment: &[(String, String)]) -> Result<f64> {
+    let output = Command::new(TIME)
+        .args(["-f", "%M", PROGRAM])
+        .args(args)
+        .env_clear()
+        .envs(environment.iter().cloned())
+        .stdout(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let kilobytes: f64 = text.lines().last().unwrap_or_default().trim().parse()?;
+    Ok(kilobytes / 1024.0)
+}
