@@ -87,16 +87,16 @@ impl<T: FromStr> FromStr for IfGiven<T> {
 #[derive(Debug, Args)]
 pub(crate) struct FilterArgs {
     /// Only this pipeline
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub pipeline: Option<String>,
     /// Only this agent
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub agent: Option<String>,
     /// Only this provider, as reported
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub provider: Option<String>,
     /// Only this model, as reported
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub model: Option<String>,
     /// Only runs with this status: running, succeeded, failed, cancelled, abandoned
     #[arg(long, value_name = "STATUS")]

@@ -53,7 +53,7 @@ pub(crate) struct TracesArgs {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The pipeline [default: the file's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pipeline: Option<String>,
     /// The provider
     #[arg(long, value_name = "NAME", default_value = "openai")]

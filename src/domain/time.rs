@@ -43,10 +43,16 @@ impl Timestamp {
         self.0.div_euclid(BUCKET_MICROS)
     }
 
-    /// Whether a bucket starts at this very instant.
+    /// The start of this instant's bucket.
     #[must_use]
-    pub const fn is_bucket_start(self) -> bool {
-        self.0.rem_euclid(BUCKET_MICROS) == 0
+    pub const fn bucket_start(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(BUCKET_MICROS))
+    }
+
+    /// The first start of a bucket that is not before this instant.
+    #[must_use]
+    pub const fn next_bucket_start(self) -> Self {
+        Self(self.0 + (-self.0).rem_euclid(BUCKET_MICROS))
     }
 
     /// This instant moved by `micros`, or the nearest representable one.

@@ -1,7 +1,7 @@
 //! Spend by day, pipeline, agent and model.
 
 use super::{Store, Totals, on_pool};
-use crate::domain::{Status, Window};
+use crate::domain::{DaySegment, Status, Window};
 use crate::error::Result;
 use chrono::{Days, NaiveDate};
 use sqlx::FromRow;
@@ -63,73 +63,106 @@ struct SpendRow {
 }
 
 impl Store {
-    /// What was spent in `window`, by the dimensions of `by`, in no promised order.
+    /// What was spent in `window`, by the dimensions of `by`.
     ///
-    /// The rollup answers; the journal does when a status is asked for, or when the window cuts a 15-minute
-    /// bucket.
+    /// The rollup answers for whole 15-minute buckets. The journal answers for what the rollup does not tell
+    /// apart: a run's status, the ends of a window that cuts a bucket, and a zone that changes its offset
+    /// inside of one (Antarctica/Casey does, at a minute past midnight).
     pub async fn spend(
         &self,
         window: &Window,
         by: SpendBy,
         filter: &Filter,
     ) -> Result<BTreeMap<SpendKey, Totals>> {
-        let from_rollup = filter.status.is_none() && window.is_bucket_aligned();
         let mut spend: BTreeMap<SpendKey, Totals> = BTreeMap::new();
         for segment in window.segments() {
-            let offset = i64::from(segment.offset_seconds);
-            let rows: Vec<SpendRow> = if from_rollup {
-                on_pool!(self, |pool| {
-                    sqlx::query_as(include_str!("../../queries/spend_by.sql"))
-                        .bind(bucket(segment.since.bucket()))
-                        .bind(bucket(segment.until.bucket()))
-                        .bind(offset)
-                        .bind(by.day)
-                        .bind(by.pipeline)
-                        .bind(by.agent)
-                        .bind(by.model)
-                        .bind(by.model)
-                        .bind(&filter.pipeline)
-                        .bind(&filter.agent)
-                        .bind(&filter.provider)
-                        .bind(&filter.model)
-                        .fetch_all(pool)
-                        .await?
-                })
-            } else {
-                on_pool!(self, |pool| {
-                    sqlx::query_as(include_str!("../../queries/spend_by_journal.sql"))
-                        .bind(segment.since)
-                        .bind(segment.until)
-                        .bind(offset)
-                        .bind(by.day)
-                        .bind(by.pipeline)
-                        .bind(by.agent)
-                        .bind(by.model)
-                        .bind(by.model)
-                        .bind(&filter.pipeline)
-                        .bind(&filter.agent)
-                        .bind(&filter.provider)
-                        .bind(&filter.model)
-                        .bind(filter.status.map(Status::code))
-                        .fetch_all(pool)
-                        .await?
-                })
-            };
-            for row in rows {
-                let day = row
-                    .day
-                    .and_then(|n| NaiveDate::default().checked_add_days(Days::new(u64::try_from(n).ok()?)));
-                let key = SpendKey {
-                    day,
-                    pipeline: row.pipeline,
-                    agent: row.agent,
-                    provider: row.provider,
-                    model: row.model,
-                };
-                *spend.entry(key).or_default() += row.totals;
+            let (first, after) = (segment.since.next_bucket_start(), segment.until.bucket_start());
+            if filter.status.is_some() || first >= after {
+                self.add_journal(&segment, by, filter, &mut spend).await?;
+                continue;
+            }
+            self.add_rollup(&DaySegment { since: first, until: after, ..segment }, by, filter, &mut spend)
+                .await?;
+            if segment.since < first {
+                self.add_journal(&DaySegment { until: first, ..segment }, by, filter, &mut spend).await?;
+            }
+            if after < segment.until {
+                self.add_journal(&DaySegment { since: after, ..segment }, by, filter, &mut spend).await?;
             }
         }
         Ok(spend)
+    }
+
+    async fn add_rollup(
+        &self,
+        segment: &DaySegment,
+        by: SpendBy,
+        filter: &Filter,
+        spend: &mut BTreeMap<SpendKey, Totals>,
+    ) -> Result<()> {
+        let rows: Vec<SpendRow> = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/spend_by.sql"))
+                .bind(bucket(segment.since.bucket()))
+                .bind(bucket(segment.until.bucket()))
+                .bind(i64::from(segment.offset_seconds))
+                .bind(by.day)
+                .bind(by.pipeline)
+                .bind(by.agent)
+                .bind(by.model)
+                .bind(by.model)
+                .bind(&filter.pipeline)
+                .bind(&filter.agent)
+                .bind(&filter.provider)
+                .bind(&filter.model)
+                .fetch_all(pool)
+                .await?
+        });
+        add(rows, spend);
+        Ok(())
+    }
+
+    async fn add_journal(
+        &self,
+        segment: &DaySegment,
+        by: SpendBy,
+        filter: &Filter,
+        spend: &mut BTreeMap<SpendKey, Totals>,
+    ) -> Result<()> {
+        let rows: Vec<SpendRow> = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/spend_by_journal.sql"))
+                .bind(segment.since)
+                .bind(segment.until)
+                .bind(i64::from(segment.offset_seconds))
+                .bind(by.day)
+                .bind(by.pipeline)
+                .bind(by.agent)
+                .bind(by.model)
+                .bind(by.model)
+                .bind(&filter.pipeline)
+                .bind(&filter.agent)
+                .bind(&filter.provider)
+                .bind(&filter.model)
+                .bind(filter.status.map(Status::code))
+                .fetch_all(pool)
+                .await?
+        });
+        add(rows, spend);
+        Ok(())
+    }
+}
+
+fn add(rows: Vec<SpendRow>, spend: &mut BTreeMap<SpendKey, Totals>) {
+    for row in rows {
+        let day =
+            row.day.and_then(|n| NaiveDate::default().checked_add_days(Days::new(u64::try_from(n).ok()?)));
+        let key = SpendKey {
+            day,
+            pipeline: row.pipeline,
+            agent: row.agent,
+            provider: row.provider,
+            model: row.model,
+        };
+        *spend.entry(key).or_default() += row.totals;
     }
 }
 

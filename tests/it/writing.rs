@@ -2,8 +2,9 @@
 
 use crate::support::{TestDb, on_both_databases};
 use asmm::clock::Clock;
-use asmm::domain::{Call, CallId, FinishRun, RunId, StartRun, Status, Timestamp, TokenUsage};
-use asmm::store::{Location, Store};
+use asmm::domain::{Call, CallId, FinishRun, RunId, StartRun, Status, Timestamp, TokenUsage, Window};
+use asmm::store::{Filter, Location, SpendBy, Store};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 pub fn now() -> Timestamp {
@@ -77,5 +78,28 @@ on_both_databases! {
         let error = store.finish_run(&FinishRun { status: Status::Failed, ..finish }).await.unwrap_err();
         assert!(error.to_string().contains("already finished as `succeeded`"), "{error}");
         assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+}
+
+on_both_databases! {
+    /// Casey changes its clock at a minute past midnight, inside of a rollup bucket.
+    async fn days_are_exact_where_a_bucket_is_cut(db: TestDb) {
+        let store = open(&db).await;
+        let zone = chrono_tz::Antarctica::Casey;
+        let window = Window::dates("2018-01-01".parse().unwrap(), "2025-12-31".parse().unwrap(), zone).unwrap();
+        let changes: Vec<Timestamp> = window.segments().iter().skip(1).map(|s| s.since).collect();
+        assert!(changes.iter().any(|t| *t != t.bucket_start()), "{changes:?}");
+        store.start_run(&start(1)).await.unwrap();
+        let mut expected = BTreeMap::new();
+        let mut calls = Vec::new();
+        for (place, at) in changes.iter().flat_map(|t| [-61_i64, -30, 30, 600].map(|s| t.plus_micros(s * 1_000_000))).enumerate() {
+            calls.push(Call { called_at: at, ..call(1, place as u128) });
+            *expected.entry(at.to_utc().with_timezone(&zone).date_naive()).or_insert(0) += 1;
+        }
+        store.record_calls(&calls).await.unwrap();
+        let by = SpendBy { day: true, ..SpendBy::default() };
+        let spend = store.spend(&window, by, &Filter::default()).await.unwrap();
+        let found: BTreeMap<_, _> = spend.into_iter().map(|(key, totals)| (key.day.unwrap(), totals.llm_calls)).collect();
+        assert_eq!(found, expected);
     }
 }

@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
     /// The pipeline
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pipeline: String,
     /// The run's id [default: a new one]
     #[arg(long, value_name = "UUID")]

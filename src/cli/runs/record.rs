@@ -31,7 +31,7 @@ pub(crate) struct StrictArgs {
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
     /// The pipeline
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pipeline: String,
     /// The run's id [default: a new one]
     #[arg(long, value_name = "UUID")]
