@@ -109,7 +109,7 @@ async fn show(ctx: &Ctx, fresh: &Path, path: &Path) -> Result<Exit> {
         "{calls} calls of three production traces (Azure, Mooncake), moved to the last {DAYS} days\n"
     ));
     for command in COMMANDS {
-        print_line(&format!("$ asmm {}", command.join(" ")))?;
+        print_line(&format!("# asmm {}", command.join(" ")))?;
         let words = std::iter::once("asmm").chain(command.iter().copied());
         let parsed = Cli::try_parse_from(words).map_err(|e| Error::usage(e.to_string()))?;
         dispatch(&ctx, parsed.command).await?;

@@ -130,7 +130,9 @@ async fn on_store(store: &Store, op: &Op) -> Answer {
             let scope = asmm::store::PriceScope { everything: true, ..Default::default() };
             store.reprice(&scope, "test", *dry_run).await.map(|runs| {
                 let mut sum = Repriced::default();
-                runs.into_iter().for_each(|(_, r)| sum += r);
+                for (_, repriced) in runs {
+                    sum += repriced;
+                }
                 format!("{sum:?}")
             })
         }

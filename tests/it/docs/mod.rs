@@ -79,6 +79,7 @@ fn check(name: &str) {
 }
 
 /// What each command of a section printed, by its line in the document.
+#[expect(clippy::print_stderr, reason = "a section that is not run says so")]
 fn run(name: &str, section: &Section) -> Vec<(usize, String)> {
     if section.placeholder {
         eprintln!("{name}: `{}` is a placeholder and is not run", section.name);

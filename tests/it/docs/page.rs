@@ -65,7 +65,7 @@ impl Page {
                 let end = at + 1 + lines[at + 1..].iter().position(|l| l == "```").expect("a block ends");
                 let place = || format!("{name}:{}", at + 1);
                 if let Some(name) = file.take() {
-                    let contents = lines[at + 1..end].iter().map(|l| format!("{l}\n")).collect();
+                    let contents = lines[at + 1..end].join("\n") + "\n";
                     let section = current.unwrap_or_else(|| panic!("{}: a file without `run`", place()));
                     sections[section].steps.push(Step::File { name, contents });
                 } else if kind == "console" {

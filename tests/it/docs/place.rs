@@ -62,8 +62,7 @@ impl Place {
         while let Some((printed, after)) = rest.split_once(MARK) {
             let (code, next) = after.split_once('\n').expect("the mark is a line");
             // Spaces at the ends of lines, and empty lines at the end, are of no use in a document.
-            let mut printed: String =
-                printed.trim_end().lines().map(|l| format!("{}\n", l.trim_end())).collect();
+            let mut printed: String = printed.trim_end().lines().flat_map(|l| [l.trim_end(), "\n"]).collect();
             if code != "0" {
                 let _ = writeln!(printed, "(exit code {code})");
             }
