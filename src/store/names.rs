@@ -9,12 +9,24 @@ use super::{PriceScope, Repriced, Store, on_pool};
 use crate::domain::RunId;
 use crate::error::Result;
 use crate::pricing::{Catalogue, EntryKey, UserNames};
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use sqlx::FromRow;
+use std::collections::{BTreeSet, HashMap};
 
 /// Postgres' SQLSTATE of a missing privilege.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 type Name = (String, String);
+
+/// What `model_alias` says of a name.
+#[derive(FromRow)]
+struct Answer {
+    provider: String,
+    model: String,
+    target_provider: Option<String>,
+    target_model: Option<String>,
+    is_newest: bool,
+}
 
 impl Store {
     /// Makes sure that each (provider, model) has an answer in `model_alias`, before calls with it are
@@ -180,34 +192,91 @@ impl Store {
         self.price_waiting().await
     }
 
+    /// Answers the exact names of the vendored catalogue beforehand, so that a pipeline that records through SQL
+    /// has its costs at once. On SQLite nobody records past this program, which answers as names come.
+    pub(super) async fn answer_vendored_names(&self) -> Result<()> {
+        if matches!(self, Store::Postgres(_)) {
+            let entries = Catalogue::vendored().entries();
+            let names: BTreeSet<Name> = entries.iter().map(|e| (e.provider.clone(), e.model.clone())).collect();
+            self.answer_again(&names.into_iter().collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+
     /// Resolves the names and writes the answers that are new; says how many of those have a target.
     async fn answer_again(&self, names: &[Name]) -> Result<usize, sqlx::Error> {
         let user = self.user_names().await?;
-        let mut found = 0;
-        for (provider, model) in names {
-            let before: Option<(Option<String>, Option<String>, bool)> = on_pool!(self, |pool| {
-                sqlx::query_as(
-                    "select target_provider, target_model, revision = (select max(revision) from price_catalogue)
-                     from v_model_alias
-                     where model = $2 and provider = $1 and origin = 'catalogue'",
-                )
-                .bind(provider)
-                .bind(model)
-                .fetch_optional(pool)
-                .await?
-            });
-            let target = Catalogue::vendored().resolve(provider, model, &user);
-            let same = before.as_ref().is_some_and(|(target_provider, target_model, is_newest)| {
-                let stored = target_provider.as_deref().zip(target_model.as_deref());
-                stored == target.as_ref().map(|t| (t.provider.as_str(), t.model.as_str()))
-                    && (target.is_some() || *is_newest)
-            });
+        let rows: Vec<Answer> = on_pool!(self, |pool| {
+            sqlx::query_as(
+                "select provider, model, target_provider, target_model,
+                   revision = (select max(revision) from price_catalogue) as is_newest
+                 from v_model_alias
+                 where origin = 'catalogue'",
+            )
+            .fetch_all(pool)
+            .await?
+        });
+        let mut known: HashMap<Name, (Option<EntryKey>, bool)> = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let target = row.target_provider.zip(row.target_model);
+            let target = target.map(|(provider, model)| EntryKey { provider, model });
+            known.insert((row.provider, row.model), (target, row.is_newest));
+        }
+        let mut changed: Vec<(&Name, Option<EntryKey>)> = Vec::new();
+        for name in names {
+            let target = Catalogue::vendored().resolve(&name.0, &name.1, &user);
+            // That there is no price is an answer for one revision of the catalogue only.
+            let same = known
+                .get(name)
+                .is_some_and(|(stored, is_newest)| *stored == target && (target.is_some() || *is_newest));
             if !same {
-                self.write_alias("catalogue", provider, model, target.as_ref()).await?;
-                found += usize::from(target.is_some());
+                changed.push((name, target));
             }
         }
-        Ok(found)
+        self.write_answers(&changed).await?;
+        Ok(changed.iter().filter(|(_, target)| target.is_some()).count())
+    }
+
+    async fn write_answers(&self, answers: &[(&Name, Option<EntryKey>)]) -> Result<(), sqlx::Error> {
+        if answers.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = answers
+            .iter()
+            .map(|((provider, model), target)| {
+                json!([provider, model, target.as_ref().map(|t| &t.provider), target.as_ref().map(|t| &t.model)])
+            })
+            .collect();
+        let rows = Value::from(rows);
+        match self {
+            Store::Postgres(s) => {
+                sqlx::query(
+                    "insert into model_alias
+                       (origin, provider, model, target_provider, target_model, revision, recorded_by)
+                     select 'catalogue', j ->> 0, j ->> 1, j ->> 2, j ->> 3, (select max(revision) from price_catalogue), $2
+                     from jsonb_array_elements($1) j",
+                )
+                .bind(rows)
+                .bind(who())
+                .execute(&s.pool)
+                .await?;
+            }
+            Store::Sqlite(s) => {
+                sqlx::query(
+                    "insert into model_alias
+                       (origin, provider, model, target_provider, target_model, revision, recorded_by, recorded_at)
+                     select 'catalogue', j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3,
+                       (select max(revision) from price_catalogue), $2, $3
+                     from json_each($1) j",
+                )
+                .bind(rows.to_string())
+                .bind(who())
+                .bind(s.clock.now())
+                .execute(&s.pool)
+                .await?;
+            }
+        }
+        Ok(())
     }
 
     /// Prices the unpriced calls of every run that has some.

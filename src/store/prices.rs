@@ -226,12 +226,15 @@ impl Store {
             .await?))
     }
 
-    /// What reported names mean now.
+    /// What the names that were reported mean now, and what the user said of any.
     pub async fn aliases(&self) -> Result<Vec<Alias>> {
         on_pool!(self, |pool| Ok(sqlx::query_as(
-            "select provider, model, target_provider, target_model, origin
-             from v_model_alias
-             order by origin desc, provider, model"
+            "select a.provider, a.model, a.target_provider, a.target_model, a.origin
+             from v_model_alias a
+             left join (select distinct provider, model from spend_rollup) r
+               on r.provider = a.provider and r.model = a.model
+             where a.origin = 'user' or r.model is not null
+             order by a.origin desc, a.provider, a.model"
         )
         .fetch_all(pool)
         .await?))
@@ -283,6 +286,7 @@ impl Store {
             older => older.is_some(),
         };
         self.push_prices(Origin::Vendored, Catalogue::VERSION, Catalogue::vendored().entries()).await?;
+        self.answer_vendored_names().await?;
         if had_one {
             self.settle_all().await?;
         }
