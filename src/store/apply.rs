@@ -33,11 +33,6 @@ impl Store {
     /// Postgres a part of it may be. Applying it again is safe.
     pub async fn apply(&self, changes: &[Event]) -> Result<Applied> {
         let now = self.now();
-        let names = changes.iter().filter_map(|c| match c {
-            Event::Call(call) => Some((call.provider.as_str(), call.model.as_str())),
-            _ => None,
-        });
-        self.resolve_names(names).await?;
         let mut applied = Applied::default();
         let mut valid: Vec<(usize, &Event)> = Vec::with_capacity(changes.len());
         for (place, change) in changes.iter().enumerate() {
@@ -46,6 +41,12 @@ impl Store {
                 Err(error) => applied.refused.push((place, error)),
             }
         }
+        // A name that is refused must not reach the database, which would stop at it.
+        let names = valid.iter().filter_map(|(_, change)| match change {
+            Event::Call(call) => Some((call.provider.as_str(), call.model.as_str())),
+            _ => None,
+        });
+        self.resolve_names(names).await?;
         valid.sort_by_key(|(place, change)| {
             let kind = match change {
                 Event::Run(_) => 0,
