@@ -1,5 +1,6 @@
 //! What the ledger does not take: the error names the thing and says what to do, and the ledger is as it was.
 
+mod append_only;
 mod values;
 
 use crate::support::TestDb;
