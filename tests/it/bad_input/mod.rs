@@ -1,6 +1,7 @@
 //! What the ledger does not take: the error names the thing and says what to do, and the ledger is as it was.
 
 mod append_only;
+mod sql;
 mod values;
 
 use crate::support::TestDb;
@@ -53,8 +54,12 @@ impl<'a> Refusals<'a> {
     /// `outcome` must be a refusal that left the ledger alone.
     async fn add<T: Debug>(&mut self, what: &str, outcome: Result<T, Error>) {
         let Err(error) = outcome else { panic!("{what}: was taken: {outcome:?}") };
+        self.note(what, said(&error)).await;
+    }
+
+    /// `what` was refused with these words.
+    async fn note(&mut self, what: &str, said: String) {
         assert_eq!(dump(self.store).await, self.before, "{what}: the ledger changed");
-        let said = said(&error);
         match self.said.last_mut() {
             Some((last, about)) if *last == said => *about += &format!(", {what}"),
             _ => self.said.push((said, what.to_owned())),

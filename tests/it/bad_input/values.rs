@@ -61,12 +61,16 @@ on_both_databases! {
           hint: record one call per request to the model, not a sum over many
         latency
           Input: call 1 of the batch: `latency_ms` is 18446744073709551615; the limit is 2592000000 (30 days)
+          hint: is it in milliseconds?
         attempt
           Input: `attempt` is 0; attempts count from 1 to 10000
+          hint: leave `attempt` out for the first
         attempt
           Input: `attempt` is 10001; attempts count from 1 to 10000
+          hint: leave `attempt` out for the first
         attempt
           Input: `attempt` is 4294967295; attempts count from 1 to 10000
+          hint: leave `attempt` out for the first
         10,001 calls
           Input: the batch has 10001 calls; the limit is 10000
           hint: send it in parts; a part that is sent twice changes nothing
@@ -228,6 +232,7 @@ on_both_databases! {
           hint: names are one line of printable text
         65 labels
           Input: `labels` has 65 entries; the limit is 64
+          hint: labels are words to find a run by; record what there is much of elsewhere
         ") };
 
         let full = StartRun { labels: labels(64), pipeline: "é".repeat(200), ..start(9) };
