@@ -186,13 +186,17 @@ async fn record_parts(
         let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
         sqlx::query("savepoint batch").execute(&mut *db).await?;
         let outcome = calls::record_calls(db, &batch, now).await;
-        if outcome.is_err() {
-            sqlx::query("rollback to batch").execute(&mut *db).await?;
+        match &outcome {
+            Ok(_) => {}
+            // A database that failed may have ended the transaction, and the savepoint with it.
+            Err(error) if is_fatal(error) => return outcome.map(drop),
+            Err(_) => {
+                sqlx::query("rollback to batch").execute(&mut *db).await?;
+            }
         }
         sqlx::query("release batch").execute(&mut *db).await?;
         match outcome {
             Ok(recorded) => applied.calls += recorded,
-            Err(error) if is_fatal(&error) => return Err(error),
             Err(error) => split(part, error, &mut parts, applied),
         }
     }

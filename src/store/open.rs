@@ -173,6 +173,9 @@ async fn connect_sqlite(path_and_query: &str, patience: Duration, clock: Clock) 
         .min_connections(0)
         .max_connections(2)
         .acquire_timeout(patience)
+        // When the disk fails, SQLite ends the transaction itself; sqlx goes on believing in it, and would
+        // begin no other on this connection ever.
+        .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
         .connect_with(options)
         .await
         .map_err(|e| name_ledger(e.into(), &shown))?;
