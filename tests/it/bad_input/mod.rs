@@ -1,6 +1,8 @@
 //! What the ledger does not take: the error names the thing and says what to do, and the ledger is as it was.
 
 mod append_only;
+mod broken;
+mod costs;
 mod sql;
 mod values;
 
