@@ -42,7 +42,7 @@
 //! use asmm::store::{Location, Store};
 //!
 //! # async fn record(run_id: RunId) -> asmm::Result<()> {
-//! let location = Location { url: "sqlite:ledger.db".into(), schema: "asmm".into() };
+//! let location = Location::new("sqlite:ledger.db", "asmm");
 //! let store = Store::open(&location, Clock::System).await?;
 //! store
 //!     .start_run(&StartRun {

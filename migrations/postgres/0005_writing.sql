@@ -10,7 +10,8 @@
 create function check_name(field text, name text, required boolean) returns void
 language plpgsql immutable as $$
 begin
-  if coalesce(btrim(name), '') = '' then
+  -- All of Unicode's spaces, whatever the database's locale.
+  if coalesce(name, '') ~ '^[\s\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$' then
     if required or name <> '' then
       raise exception '`%` is empty', field
         using errcode = 'AS400', hint = format('give `%s` a name', field);
@@ -144,7 +145,7 @@ comment on function step_json is 'A step as the functions answer it.';
 create function unknown_run(run_id uuid) returns void
 language plpgsql immutable as $$
 begin
-  raise exception 'run `%` is unknown', run_id
+  raise exception 'run `%` is unknown', coalesce(run_id::text, 'null')
     using errcode = 'AS404', hint = 'start it first: start_run, or `asmm runs start --run-id`';
 end $$;
 
@@ -211,7 +212,8 @@ begin
       using errcode = 'AS400', hint = 'labels are {"name": "text", …}';
   end if;
   if (select count(*) from jsonb_object_keys(labels)) > 64 then
-    raise exception '`labels` has more than 64 entries' using errcode = 'AS400';
+    raise exception '`labels` has more than 64 entries'
+      using errcode = 'AS400', hint = 'labels are words to find a run by; record what there is much of elsewhere';
   end if;
   perform check_name('labels', key, true),
           case when jsonb_typeof(value) = 'string' then check_name(key, value #>> '{}', false) end
@@ -269,7 +271,8 @@ begin
   perform check_name('agent', start_step.agent, false);
   perform check_time('started_at', start_step.started_at);
   if start_step.attempt is null or start_step.attempt not between 1 and 10000 then
-    raise exception '`attempt` is %; attempts count from 1 to 10000', start_step.attempt using errcode = 'AS400';
+    raise exception '`attempt` is %; attempts count from 1 to 10000', coalesce(start_step.attempt::text, 'null')
+      using errcode = 'AS400', hint = 'leave `attempt` out for the first';
   end if;
   if not exists (select 1 from pipeline_run r where r.run_id = start_step.run_id) then
     perform unknown_run(start_step.run_id);
@@ -307,7 +310,7 @@ declare
 begin
   select * into found_status from status_lookup s where s.code = final_status.status;
   if not found then
-    raise exception 'status `%` is unknown', final_status.status
+    raise exception 'status `%` is unknown', coalesce(final_status.status, 'null')
       using errcode = 'AS400',
             hint = (select 'the statuses are ' || string_agg(code, ', ' order by status_id) from status_lookup);
   elsif not found_status.is_final then

@@ -41,6 +41,14 @@ begin
     union select 'operation', v, true from unnest(record_call_rows.operation) v
     union select 'service_tier', v, true from unnest(record_call_rows.service_tier) v) n;
   perform check_time('called_at', min(v)), check_time('called_at', max(v)) from unnest(record_call_rows.called_at) v;
+  -- Responses' ids do not repeat, and nearly all are plain: the function looks at the others.
+  perform check_name('response_id', v, true)
+  from unnest(record_call_rows.response_id) v
+  where char_length(v) > 200 or v !~ '^[!-~]+$';
+  if (select max(v) from unnest(record_call_rows.latency_ms) v) > 2592000000 then
+    raise exception '`latency_ms` is %; the limit is 2592000000 (30 days)',
+      (select max(v) from unnest(record_call_rows.latency_ms) v) using errcode = 'AS400';
+  end if;
 
   -- A call that names its pipeline starts its run.
   insert into pipeline_run (run_id, pipeline, status_id, started_at)
@@ -74,24 +82,43 @@ begin
   end if;
 
   -- Price first, into arrays: each later statement then reads plain values.
-  select
-    array_agg(coalesce(nullif(u.agent, ''), t.agent, '') order by u.place),
-    array_agg(x.price_id order by u.place),
-    array_agg(x.pricing_state order by u.place),
-    array_agg(x.cost_pico order by u.place),
-    min(u.place) filter (where u.step_id is not null and t.step_id is null)
-  into agents, price_ids, states, costs, bad
-  from unnest(
-         record_call_rows.run_id, record_call_rows.step_id, record_call_rows.agent, record_call_rows.provider,
-         record_call_rows.model, record_call_rows.service_tier, record_call_rows.called_at,
-         record_call_rows.input_tokens, record_call_rows.cache_read_tokens, record_call_rows.cache_write_tokens,
-         record_call_rows.cache_write_long_tokens, record_call_rows.output_tokens,
-         record_call_rows.reasoning_tokens, record_call_rows.embedding_tokens, record_call_rows.web_searches)
-       with ordinality as u (run_id, step_id, agent, provider, model, service_tier, called_at, input, cache_read,
-         cache_write, cache_write_long, output, reasoning, embedding, web_searches, place)
-  left join pipeline_step_run t on t.run_id = u.run_id and t.step_id = u.step_id
-  cross join lateral price_of_call(u.provider, u.model, u.service_tier, u.called_at, u.input, u.cache_read,
-    u.cache_write, u.cache_write_long, u.output, u.reasoning, u.embedding, u.web_searches) x;
+  begin
+    select
+      array_agg(coalesce(nullif(u.agent, ''), t.agent, '') order by u.place),
+      array_agg(x.price_id order by u.place),
+      array_agg(x.pricing_state order by u.place),
+      array_agg(x.cost_pico order by u.place),
+      min(u.place) filter (where u.step_id is not null and t.step_id is null)
+    into agents, price_ids, states, costs, bad
+    from unnest(
+           record_call_rows.run_id, record_call_rows.step_id, record_call_rows.agent, record_call_rows.provider,
+           record_call_rows.model, record_call_rows.service_tier, record_call_rows.called_at,
+           record_call_rows.input_tokens, record_call_rows.cache_read_tokens, record_call_rows.cache_write_tokens,
+           record_call_rows.cache_write_long_tokens, record_call_rows.output_tokens,
+           record_call_rows.reasoning_tokens, record_call_rows.embedding_tokens, record_call_rows.web_searches)
+         with ordinality as u (run_id, step_id, agent, provider, model, service_tier, called_at, input, cache_read,
+           cache_write, cache_write_long, output, reasoning, embedding, web_searches, place)
+    left join pipeline_step_run t on t.run_id = u.run_id and t.step_id = u.step_id
+    cross join lateral price_of_call(u.provider, u.model, u.service_tier, u.called_at, u.input, u.cache_read,
+      u.cache_write, u.cache_write_long, u.output, u.reasoning, u.embedding, u.web_searches) x;
+  exception when numeric_value_out_of_range then
+    for place in 1 .. size loop
+      begin
+        perform price_of_call(
+          record_call_rows.provider[place], record_call_rows.model[place], record_call_rows.service_tier[place],
+          record_call_rows.called_at[place], record_call_rows.input_tokens[place],
+          record_call_rows.cache_read_tokens[place], record_call_rows.cache_write_tokens[place],
+          record_call_rows.cache_write_long_tokens[place], record_call_rows.output_tokens[place],
+          record_call_rows.reasoning_tokens[place], record_call_rows.embedding_tokens[place],
+          record_call_rows.web_searches[place]);
+      exception when numeric_value_out_of_range then
+        raise exception 'call `%` costs more than 9,223,372 USD', record_call_rows.call_id[place]
+          using errcode = '22003',
+                hint = 'check the price and the token counts; one of them is off by orders of magnitude';
+      end;
+    end loop;
+    raise;
+  end;
   if bad is not null then
     raise exception 'step `%` of run `%` is unknown', record_call_rows.step_id[bad], record_call_rows.run_id[bad]
       using errcode = 'AS404', hint = 'start it first: start_step, or `asmm runs step`';
@@ -298,7 +325,7 @@ begin
     if coalesce(jsonb_typeof(call -> kind), 'null') not in ('string', 'null') then
       return format('`%s` is not text', kind);
     end if;
-    perform check_name(kind, call ->> kind, call ? kind and kind not in ('agent', 'provider'));
+    perform check_name(kind, call ->> kind, call ->> kind is not null and kind not in ('agent', 'provider'));
   end loop;
   if call ->> 'outcome' not in ('ok', 'error') then
     return format('`outcome` is `%s`; it is ok or error', left(call ->> 'outcome', 80));
@@ -316,8 +343,9 @@ begin
     if kind <> all (array['latency_ms', 'input', 'cache_read', 'cache_write', 'cache_write_long', 'output', 'reasoning',
                           'embedding', 'web_searches']) then
       return format('usage `%s` is unknown', kind);
-    elsif amount is null or amount <> trunc(amount) or amount < 0 then
-      return format('`%s` is not a count: %s', kind, coalesce(call -> 'usage' -> kind, call -> kind));
+    elsif coalesce(call -> 'usage' -> kind, call -> kind) <> 'null'
+      and (amount is null or amount <> trunc(amount) or amount < 0) then
+      return format('`%s` is not a count: %s', kind, left(coalesce(call -> 'usage' -> kind, call -> kind)::text, 80));
     elsif kind <> 'latency_ms' and amount > 1000000000 then
       return format('usage `%s` is %s; one call has at most 1000000000 of a kind', kind, amount);
     elsif kind = 'latency_ms' and amount > 2592000000 then
@@ -375,10 +403,13 @@ begin
         jsonb_typeof(c) <> 'object'
         or c - array['type', 'run_id', 'call_id', 'step_id', 'pipeline', 'agent', 'provider', 'model', 'operation',
                      'service_tier', 'called_at', 'usage', 'latency_ms', 'outcome', 'response_id'] <> '{}'
-        or not c ?& array['run_id', 'call_id', 'model', 'called_at']
+        or num_nulls(c ->> 'run_id', c ->> 'call_id', c ->> 'model', c ->> 'called_at') > 0
         or coalesce(jsonb_typeof(c -> 'usage'), 'null') not in ('object', 'null')
         or u - array['input', 'cache_read', 'cache_write', 'cache_write_long', 'output', 'reasoning', 'embedding',
                      'web_searches'] <> '{}'
+        or c - array['usage', 'latency_ms'] @? 'strict $.* ? (@.type() != "string" && @.type() != "null")'
+        or u @? 'strict $.* ? (@.type() != "number" && @.type() != "null")'
+        or jsonb_typeof(c -> 'latency_ms') not in ('number', 'null')
         or c ->> 'pipeline' = '') as bad
     into strict batch
     from jsonb_array_elements(record_calls.calls) with ordinality as a (c, n)

@@ -35,6 +35,10 @@ create table pipeline_run (
 create index pipeline_run_started_at on pipeline_run (started_at);
 create index pipeline_run_parent on pipeline_run (parent_run_id) where parent_run_id is not null;
 
+create trigger pipeline_run_no_update before update of run_id, pipeline, labels, started_at, parent_run_id, replay_of
+on pipeline_run begin
+  select raise(abort, 'pipeline_run is append-only: update is refused');
+end;
 create trigger pipeline_run_no_delete before delete on pipeline_run begin
   select raise(abort, 'pipeline_run is append-only: delete is refused');
 end;
@@ -57,6 +61,10 @@ create table pipeline_step_run (
 ) strict, without rowid;
 create index pipeline_step_run_prompt on pipeline_step_run (prompt_version_id) where prompt_version_id is not null;
 
+create trigger pipeline_step_run_no_update before update of run_id, step_id, step, agent, attempt, prompt_version_id,
+  started_at on pipeline_step_run begin
+  select raise(abort, 'pipeline_step_run is append-only: update is refused');
+end;
 create trigger pipeline_step_run_no_delete before delete on pipeline_step_run begin
   select raise(abort, 'pipeline_step_run is append-only: delete is refused');
 end;

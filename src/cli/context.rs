@@ -62,7 +62,7 @@ impl Ctx {
         let schema =
             given(&global.schema).or_else(|| config.schema.clone()).unwrap_or_else(|| "asmm".to_owned());
         let clock = Clock::from_setting(given(&global.now).as_deref())?;
-        Ok(Self { clock, location: Location { url, schema }, config, color: global.color })
+        Ok(Self { clock, location: Location::new(url, schema), config, color: global.color })
     }
 
     /// The same settings, for another ledger.

@@ -94,8 +94,7 @@ pub(crate) async fn run(ctx: &Ctx, _args: DemoArgs) -> Result<Exit> {
 }
 
 async fn show(ctx: &Ctx, fresh: &Path, path: &Path) -> Result<Exit> {
-    let location =
-        Location { url: format!("sqlite:{}", fresh.display()), schema: ctx.location.schema.clone() };
+    let location = Location::new(format!("sqlite:{}", fresh.display()), ctx.location.schema.clone());
     let ctx = ctx.at(location);
     let store = ctx.store().await?;
     let week = Window::last_days(DAYS, store.now(), ctx.zone(None)?.0)?;

@@ -225,7 +225,8 @@ impl StartRun {
             return Err(Error::input(format!(
                 "`labels` has {} entries; the limit is {MAX_LABELS}",
                 self.labels.len()
-            )));
+            ))
+            .hint("labels are words to find a run by; record what there is much of elsewhere"));
         }
         for (key, value) in &self.labels {
             required_name("labels", key)?;
@@ -252,7 +253,8 @@ impl StartStep {
             return Err(Error::input(format!(
                 "`attempt` is {}; attempts count from 1 to 10000",
                 self.attempt
-            )));
+            ))
+            .hint("leave `attempt` out for the first"));
         }
         for (field, time) in [("started_at", self.started_at), ("completed_at", self.completed_at)] {
             time.map_or(Ok(()), |t| t.check(field, now))?;
@@ -281,7 +283,8 @@ impl Call {
         }
         match self.latency_ms {
             Some(ms) if ms > MAX_LATENCY_MS => {
-                Err(Error::input(format!("`latency_ms` is {ms}; the limit is {MAX_LATENCY_MS} (30 days)")))
+                Err(Error::input(format!("`latency_ms` is {ms}; the limit is {MAX_LATENCY_MS} (30 days)"))
+                    .hint("is it in milliseconds?"))
             }
             _ => Ok(()),
         }

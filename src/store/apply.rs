@@ -33,11 +33,6 @@ impl Store {
     /// Postgres a part of it may be. Applying it again is safe.
     pub async fn apply(&self, changes: &[Event]) -> Result<Applied> {
         let now = self.now();
-        let names = changes.iter().filter_map(|c| match c {
-            Event::Call(call) => Some((call.provider.as_str(), call.model.as_str())),
-            _ => None,
-        });
-        self.resolve_names(names).await?;
         let mut applied = Applied::default();
         let mut valid: Vec<(usize, &Event)> = Vec::with_capacity(changes.len());
         for (place, change) in changes.iter().enumerate() {
@@ -46,6 +41,12 @@ impl Store {
                 Err(error) => applied.refused.push((place, error)),
             }
         }
+        // A name that is refused must not reach the database, which would stop at it.
+        let names = valid.iter().filter_map(|(_, change)| match change {
+            Event::Call(call) => Some((call.provider.as_str(), call.model.as_str())),
+            _ => None,
+        });
+        self.resolve_names(names).await?;
         valid.sort_by_key(|(place, change)| {
             let kind = match change {
                 Event::Run(_) => 0,
@@ -185,13 +186,17 @@ async fn record_parts(
         let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
         sqlx::query("savepoint batch").execute(&mut *db).await?;
         let outcome = calls::record_calls(db, &batch, now).await;
-        if outcome.is_err() {
-            sqlx::query("rollback to batch").execute(&mut *db).await?;
+        match &outcome {
+            Ok(_) => {}
+            // A database that failed may have ended the transaction, and the savepoint with it.
+            Err(error) if is_fatal(error) => return outcome.map(drop),
+            Err(_) => {
+                sqlx::query("rollback to batch").execute(&mut *db).await?;
+            }
         }
         sqlx::query("release batch").execute(&mut *db).await?;
         match outcome {
             Ok(recorded) => applied.calls += recorded,
-            Err(error) if is_fatal(&error) => return Err(error),
             Err(error) => split(part, error, &mut parts, applied),
         }
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How long to wait for a lock or a connection before giving up.
+/// How long to wait for a lock or a connection before giving up, unless a [`Location`] says otherwise.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Which ledger is meant.
@@ -22,6 +22,15 @@ pub struct Location {
     pub url: String,
     /// The Postgres schema.
     pub schema: String,
+    /// How long to wait for a lock or a connection before giving up.
+    pub patience: Duration,
+}
+
+impl Location {
+    /// The ledger at `url`, waited for as long as the program does: 20 seconds.
+    pub fn new(url: impl Into<String>, schema: impl Into<String>) -> Self {
+        Self { url: url.into(), schema: schema.into(), patience: PATIENCE }
+    }
 }
 
 impl std::fmt::Debug for Location {
@@ -56,7 +65,7 @@ impl Store {
         if location.url.starts_with("postgres://") || location.url.starts_with("postgresql://") {
             connect_postgres(location, clock).await
         } else if let Some(path) = location.url.strip_prefix("sqlite:") {
-            connect_sqlite(path, clock).await
+            connect_sqlite(path, location.patience, clock).await
         } else {
             // Only a plain word before `://` is repeated: anything else could be a password.
             let scheme = location.url.split_once("://").map(|(scheme, _)| scheme);
@@ -89,11 +98,11 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
         .application_name("asmm")
         .options([("search_path", format!("{},pg_temp", location.schema).as_str())])
         .disable_statement_logging();
-    knock(&options).await.map_err(|e| name_ledger(e.into(), &shown))?;
+    knock(&options, location.patience).await.map_err(|e| name_ledger(e.into(), &shown))?;
     let pool = PgPoolOptions::new()
         .min_connections(0)
         .max_connections(4)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(location.patience)
         .connect_with(options)
         .await
         .map_err(|e| name_ledger(e.into(), &shown))?;
@@ -108,12 +117,12 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
 
 /// Whether anybody listens. A pool takes a refused connection for a server that is starting up and tries
 /// again until its patience ends; whoever waits for the answer wants it at once.
-async fn knock(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+async fn knock(options: &PgConnectOptions, patience: Duration) -> Result<(), sqlx::Error> {
     let (host, port) = (options.get_host(), options.get_port());
     if options.get_socket().is_some() || host.starts_with('/') {
         return Ok(());
     }
-    match tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect((host, port))).await {
+    match tokio::time::timeout(patience, tokio::net::TcpStream::connect((host, port))).await {
         Ok(connected) => Ok(connected.map(drop)?),
         Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
@@ -132,7 +141,7 @@ fn check_schema_name(schema: &str) -> Result<()> {
         .hint("use lower-case letters, digits and _, at most 63, not starting with a digit or pg_"))
 }
 
-async fn connect_sqlite(path_and_query: &str, clock: Clock) -> Result<Store> {
+async fn connect_sqlite(path_and_query: &str, patience: Duration, clock: Clock) -> Result<Store> {
     let path = path_and_query.split('?').next().unwrap_or_default();
     let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
     if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
@@ -154,7 +163,7 @@ async fn connect_sqlite(path_and_query: &str, clock: Clock) -> Result<Store> {
         .create_if_missing(!read_only)
         .read_only(read_only)
         .foreign_keys(true)
-        .busy_timeout(PATIENCE)
+        .busy_timeout(patience)
         .synchronous(SqliteSynchronous::Full)
         .disable_statement_logging();
     if !read_only {
@@ -163,7 +172,10 @@ async fn connect_sqlite(path_and_query: &str, clock: Clock) -> Result<Store> {
     let pool = SqlitePoolOptions::new()
         .min_connections(0)
         .max_connections(2)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(patience)
+        // When the disk fails, SQLite ends the transaction itself; sqlx goes on believing in it, and would
+        // begin no other on this connection ever.
+        .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
         .connect_with(options)
         .await
         .map_err(|e| name_ledger(e.into(), &shown))?;

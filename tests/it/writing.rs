@@ -12,7 +12,7 @@ pub fn now() -> Timestamp {
 }
 
 pub async fn open(db: &TestDb) -> Store {
-    let location = Location { url: db.url.clone(), schema: db.schema.clone() };
+    let location = Location::new(&db.url, &db.schema);
     let store = Store::connect(&location, Clock::Fixed(now())).await.unwrap();
     store.migrate().await.unwrap();
     store

@@ -205,7 +205,8 @@ async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall]) -> Result
 fn journal_row(priced: &PricedCall) -> Result<Value> {
     let call = &priced.call;
     let usage = call.usage.as_ref();
-    let cost = priced.cost.map(Usd::to_column).transpose()?;
+    let cost = priced.cost.map(Usd::to_column).transpose();
+    let cost = cost.map_err(|e| e.at(format_args!("call `{}`", call.call_id)))?;
     Ok(json!([
         hex(call.run_id.0),
         hex(call.call_id.0),

@@ -22,7 +22,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 fn location(db: &TestDb) -> Location {
-    Location { url: db.url.clone(), schema: db.schema.clone() }
+    Location::new(&db.url, &db.schema)
 }
 
 async fn connect(db: &TestDb) -> Store {

@@ -13,7 +13,7 @@ const PASSWORD: &str = "hunter2-sekret";
 
 /// The error of opening `url`, which must not hold the password, shown with the server's address replaced.
 fn refusal(url: &str, schema: &str) -> String {
-    let location = Location { url: url.to_owned(), schema: schema.to_owned() };
+    let location = Location::new(url, schema);
     let started = Instant::now();
     let error = block_on(Store::open(&location, Clock::System)).unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(10), "an answer is wanted at once");

@@ -222,7 +222,7 @@ async fn with_login<F: Future<Output = ()>>(
     let mut connection = postgres(db).await;
     sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
     let (_, server) = db.url.rsplit_once('@').unwrap();
-    work(Location { url: format!("postgres://{user}:pw@{server}"), schema: db.schema.clone() }).await;
+    work(Location::new(format!("postgres://{user}:pw@{server}"), &db.schema)).await;
     sqlx::raw_sql(AssertSqlSafe(format!("drop owned by {user} cascade; drop role {user}")))
         .execute(&mut connection)
         .await

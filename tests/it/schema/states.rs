@@ -177,8 +177,7 @@ fn a_read_only_file_is_opened_and_not_written() {
             "drop trigger price_catalogue_no_update; update price_catalogue set name = '2020-01-01'",
         )
         .await;
-        let location =
-            asmm::store::Location { url: format!("{}?mode=ro", db.url), schema: db.schema.clone() };
+        let location = asmm::store::Location::new(format!("{}?mode=ro", db.url), &db.schema);
         let store = Store::open(&location, Clock::System).await.unwrap();
         assert_eq!(store.catalogue_version().await.unwrap().as_deref(), Some("2020-01-01"));
 
