@@ -57,11 +57,10 @@ impl Target {
 
     pub(crate) fn location(&self) -> Location {
         match self {
-            Self::Postgres { url, schema } => Location { url: url.clone(), schema: schema.clone() },
-            Self::Sqlite { folder } => Location {
-                url: format!("sqlite:{}", folder.join("ledger.db").display()),
-                schema: "asmm".to_owned(),
-            },
+            Self::Postgres { url, schema } => Location::new(url, schema),
+            Self::Sqlite { folder } => {
+                Location::new(format!("sqlite:{}", folder.join("ledger.db").display()), "asmm".to_owned())
+            }
         }
     }
 

@@ -197,7 +197,8 @@ impl Store {
     pub(super) async fn answer_vendored_names(&self) -> Result<()> {
         if matches!(self, Store::Postgres(_)) {
             let entries = Catalogue::vendored().entries();
-            let names: BTreeSet<Name> = entries.iter().map(|e| (e.provider.clone(), e.model.clone())).collect();
+            let names: BTreeSet<Name> =
+                entries.iter().map(|e| (e.provider.clone(), e.model.clone())).collect();
             self.answer_again(&names.into_iter().collect::<Vec<_>>()).await?;
         }
         Ok(())
@@ -244,7 +245,12 @@ impl Store {
         let rows: Vec<_> = answers
             .iter()
             .map(|((provider, model), target)| {
-                json!([provider, model, target.as_ref().map(|t| &t.provider), target.as_ref().map(|t| &t.model)])
+                json!([
+                    provider,
+                    model,
+                    target.as_ref().map(|t| &t.provider),
+                    target.as_ref().map(|t| &t.model)
+                ])
             })
             .collect();
         let rows = Value::from(rows);

@@ -4,6 +4,7 @@
     clippy::missing_panics_doc,
     reason = "a test that cannot go on should stop there"
 )]
+#![allow(clippy::too_many_lines, reason = "a table of cases is read from top to bottom")]
 
 mod support;
 

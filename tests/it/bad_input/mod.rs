@@ -63,7 +63,7 @@ impl<'a> Refusals<'a> {
     async fn note(&mut self, what: &str, said: String) {
         assert_eq!(dump(self.store).await, self.before, "{what}: the ledger changed");
         match self.said.last_mut() {
-            Some((last, about)) if *last == said => *about += &format!(", {what}"),
+            Some((last, about)) if *last == said => about.extend([", ", what]),
             _ => self.said.push((said, what.to_owned())),
         }
     }

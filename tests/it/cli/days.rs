@@ -64,7 +64,7 @@ fn days_are_those_of_the_calendar() {
 #[test]
 fn every_zone_has_its_days() {
     let db = TestDb::sqlite();
-    let location = Location { url: db.url.clone(), schema: db.schema.clone() };
+    let location = Location::new(&db.url, &db.schema);
     block_on(async {
         let now = "2026-12-31T00:00:00Z".parse().unwrap();
         let store = Store::open(&location, Clock::Fixed(now)).await.unwrap();

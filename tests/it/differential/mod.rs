@@ -43,7 +43,7 @@ fn template() -> &'static Template {
 }
 
 fn location(url: &str) -> Location {
-    Location { url: url.to_owned(), schema: "asmm".into() }
+    Location::new(url, "asmm")
 }
 
 /// The test server's URL with another database.
