@@ -10,6 +10,7 @@ mod support;
 
 mod bad_input;
 mod cli;
+mod crowd;
 mod differential;
 mod docs;
 mod ground;

@@ -70,7 +70,10 @@ impl<'a> Refusals<'a> {
 
     async fn end(self) -> String {
         assert_eq!(self.store.broken_laws().await.unwrap(), []);
-        self.said.into_iter().map(|(said, about)| format!("{about}\n  {said}\n")).collect()
+        self.said
+            .into_iter()
+            .flat_map(|(said, about)| [about, "\n  ".to_owned(), said, "\n".to_owned()])
+            .collect()
     }
 }
 
