@@ -254,7 +254,9 @@ async fn record_through_the_client(store: &Store) -> u64 {
         completed_at: None,
     };
     assert_eq!(store.start_step(&step).await.unwrap().step, "research");
-    let calls = [call(1, 1), Call { step_id: Some(step_id), model: "nobody-knows-it".into(), ..call(1, 2) }];
+    // A name with a path is not one that the catalogue spells out.
+    let wrapped = Call { model: "openai/gpt-4o".into(), ..call(1, 1) };
+    let calls = [wrapped, Call { step_id: Some(step_id), model: "nobody-knows-it".into(), ..call(1, 2) }];
     assert_eq!(store.record_calls(&calls).await.unwrap().recorded, 2);
     let finish = FinishStep { run_id: run_id(1), step_id, status: Status::Succeeded, completed_at: None };
     assert_eq!(store.finish_step(&finish).await.unwrap().status, Status::Succeeded);
@@ -273,7 +275,7 @@ fn the_client_records_as_a_writer() {
             let store = Store::open(&location, Clock::System).await.unwrap();
             assert_eq!(store.schema_state().await.unwrap(), SchemaState::Current);
             assert_eq!(store.migrate().await.unwrap(), [], "nothing to do needs no right");
-            assert_eq!(record_through_the_client(&store).await, 1, "a name nobody answered is the operator's");
+            assert_eq!(record_through_the_client(&store).await, 2, "names are the operator's");
             let error = store.find_run(run_id(1)).await.unwrap_err();
             insta::assert_snapshot!(said(&error, &[]), @"
             the database refused: permission denied for table pipeline_run
