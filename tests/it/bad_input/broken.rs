@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Set in the process that runs into the full disk: the ledger's URL.
 const WORKER: &str = "ASMM_TEST_WORKER";
+/// The calls of one of its batches.
+const BATCH: u128 = 400;
 
 /// The ledger of `db`, which is waited for only shortly.
 async fn hasty(db: &TestDb) -> Store {
@@ -137,7 +139,7 @@ fn records_until_the_disk_is_full() {
         let store = Store::connect(&location, Clock::Fixed(now())).await.unwrap();
         let mut failures = 0;
         for batch in 0..10_000_u128 {
-            let calls: Vec<_> = (0..100).map(|n| call(1, 1_000 + 100 * batch + n)).collect();
+            let calls: Vec<_> = (0..BATCH).map(|n| call(1, 1_000 + BATCH * batch + n)).collect();
             let outcome = if batch % 2 == 0 {
                 store.record_calls(&calls).await
             } else {
@@ -160,12 +162,25 @@ fn records_until_the_disk_is_full() {
 }
 
 #[test]
-fn a_full_disk() {
+fn a_disk_without_room_for_the_log() {
+    assert!(a_full_disk(500 * 1024) <= 500 * 1024);
+}
+
+/// The log is copied into the file several times before that fails.
+#[test]
+fn a_disk_without_room_for_the_file() {
+    assert!(a_full_disk(3_500 * 1024) > 3_000 * 1024);
+}
+
+/// A disk with `room` for any one file beyond what the ledger takes. Answers what the ledger's file has grown by.
+fn a_full_disk(room: u64) -> u64 {
     block_on(async {
         let db = TestDb::sqlite();
         filled(&db).await.close().await;
-        // In units of 512 bytes: room for some batches, in the file or in the log before it.
-        let limit = std::fs::metadata(path(&db)).unwrap().len() / 512 + 1_000;
+        let size = || std::fs::metadata(path(&db)).unwrap().len();
+        let before = size();
+        // In the unit that shells count in.
+        let limit = (before + room) / 512;
         let script = format!("ulimit -f {limit}; trap '' XFSZ; exec \"$0\" \"$@\"");
         let name = "bad_input::broken::records_until_the_disk_is_full";
         let output = Command::new("sh")
@@ -186,12 +201,18 @@ fn a_full_disk() {
             assert!(clear && line.contains("hint: ") && line.contains("nothing was recorded"), "{line}");
         }
 
+        let growth = size() - before;
+
         // There is room again: what was answered is there, and what failed is not.
         let location = Location::new(&db.url, &db.schema);
         let store = Store::open(&location, Clock::Fixed(now())).await.unwrap();
         assert_eq!(store.broken_laws().await.unwrap(), []);
         let run = store.run(run_id(1)).await.unwrap();
-        assert_eq!(run.totals.llm_calls, 1 + 100 * u64::try_from(answered.len()).unwrap(), "{out}");
+        assert_eq!(
+            run.totals.llm_calls,
+            1 + u64::try_from(BATCH).unwrap() * u64::try_from(answered.len()).unwrap(),
+            "{out}"
+        );
         let again: Vec<_> = (0..100).map(|n| call(1, 1_000 + n)).collect();
         assert_eq!(store.record_calls(&again).await.unwrap().duplicate, 100);
         let new: Vec<_> = (0..100).map(|n| call(1, 9_000_000 + n)).collect();
@@ -200,7 +221,8 @@ fn a_full_disk() {
         let check: String =
             sqlx::query_scalar("pragma integrity_check").fetch_one(&mut connection).await.unwrap();
         assert_eq!(check, "ok");
-    });
+        growth
+    })
 }
 
 /// The server ends the session while it waits for a run that another transaction holds.

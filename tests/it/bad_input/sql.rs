@@ -59,6 +59,7 @@ fn two_calls(patch: &str) -> String {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a long list, and what is said to each")]
 fn calls() {
     block_on(async {
         let db = TestDb::postgres();
@@ -341,6 +342,7 @@ fn batches() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a long list, and what is said to each")]
 fn runs_and_steps() {
     block_on(async {
         let db = TestDb::postgres();

@@ -123,6 +123,7 @@ on_both_databases! {
         ") };
     }
 
+    #[allow(clippy::too_many_lines, reason = "a long list, and what is said to each")]
     async fn names(db: TestDb) {
         let store = filled(&db).await;
         let mut refusals = Refusals::of(&store).await;
