@@ -432,6 +432,11 @@ begin
           using errcode = 'AS400', hint = 'nothing of the batch was recorded; correct the call and send the batch again';
       end if;
     end loop;
+    if sqlstate = '22003' and sqlerrm not like 'call % USD' then
+      raise exception 'the calls of a run, or of a quarter of an hour, cost more than 9,223,372 USD'
+        using errcode = '22003',
+              hint = 'check the price and the token counts; one of them is off by orders of magnitude';
+    end if;
     raise;
   end;
 end $$;
