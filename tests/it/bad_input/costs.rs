@@ -8,7 +8,7 @@ use asmm::pricing::{Origin, PriceEntry, Rates};
 use asmm::store::Store;
 
 /// `absurd` costs 1,000,000 USD a token, and `dear` 4,000 USD a million tokens.
-async fn push_absurd_prices(store: &Store) {
+pub(super) async fn push_absurd_prices(store: &Store) {
     push_prices(store, 1_000_000_000_000_000_000, 4_000_000_000).await;
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Refusals, dump, filled};
 use crate::support::{TestDb, block_on, psql_program};
+use asmm::pricing::EntryKey;
 use asmm::store::Store;
 use std::time::{Duration, Instant};
 
@@ -274,6 +275,56 @@ fn nulls_are_absent() {
         assert_eq!(dump(&store).await, before);
         let answer = crate::support::psql(&two_calls(nulls), &db.schema).success();
         assert!(answer.contains("\"recorded\": 2"), "{answer}");
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn costs() {
+    block_on(async {
+        let db = TestDb::postgres();
+        let store = filled(&db).await;
+        super::costs::push_absurd_prices(&store).await;
+        // Rust answers what a name means; SQL finds the answer.
+        store
+            .set_alias("acme", "absurd", Some(&EntryKey { provider: "acme".into(), model: "absurd".into() }))
+            .await
+            .unwrap();
+        store
+            .set_alias("acme", "dear", Some(&EntryKey { provider: "acme".into(), model: "dear".into() }))
+            .await
+            .unwrap();
+        let mut sql = Sql::of(&db, &store).await;
+        sql.refuses_call(r#"{"provider": "acme", "model": "absurd", "usage": {"input": 1000000000}}"#).await;
+        sql.refuses_call(r#"{"provider": "acme", "model": "absurd", "usage": {"input": 10}}"#).await;
+        let dear = r#"{"provider": "acme", "model": "dear", "usage": {"input": 1000000000}}"#;
+        let calls = format!(
+            "select record_calls(jsonb_agg(jsonb_build_object('run_id', '{RUN}', 'call_id', gen_random_uuid(),
+               'called_at', '2026-11-20T12:00:00Z') || '{dear}'::jsonb)) from generate_series(1, 3)"
+        );
+        sql.refuses("three of 4,000,000 USD", &calls).await;
+        insta::assert_snapshot!(sql.refusals.end().await, @r#"
+        {"provider": "acme", "model": "absurd", "usage": {"input": 1000000000}}, {"provider": "acme", "model": "absurd", "usage": {"input": 10}}
+          22003 ERROR: call `00000000-0000-0000-0000-000000000082` costs more than 9,223,372 USD
+          HINT: check the price and the token counts; one of them is off by orders of magnitude
+        three of 4,000,000 USD
+          22003 ERROR: the calls of a run, or of a quarter of an hour, cost more than 9,223,372 USD
+          HINT: check the price and the token counts; one of them is off by orders of magnitude
+        "#);
+    });
+}
+
+/// What was recorded otherwise is reported and left alone, and its neighbour is recorded.
+#[test]
+fn one_conflict_among_good_calls() {
+    block_on(async {
+        let db = TestDb::postgres();
+        let store = filled(&db).await;
+        let conflicting = r#"{"call_id": "00000000-0000-0000-0000-000000000001"}"#;
+        let answer = crate::support::psql(&two_calls(conflicting), &db.schema).success();
+        insta::assert_snapshot!(answer, @r#"
+        {"conflict": [{"run_id": "00000000-0000-0000-0000-000000000001", "call_id": "00000000-0000-0000-0000-000000000001"}], "recorded": 1, "unpriced": 0, "duplicate": 0}
+        "#);
         assert_eq!(store.broken_laws().await.unwrap(), []);
     });
 }
