@@ -28,7 +28,12 @@ enum MigrateCommand {
 }
 
 pub(crate) async fn run(ctx: &Ctx, args: MigrateArgs) -> Result<Exit> {
-    let store = Store::connect(&ctx.location, ctx.clock).await?;
+    let only_looks = args.dry_run || args.command.is_some();
+    let store = if only_looks {
+        Store::connect_to_look(&ctx.location, ctx.clock).await?
+    } else {
+        Store::connect(&ctx.location, ctx.clock).await?
+    };
     match args.command {
         Some(MigrateCommand::Status(output)) => return status(ctx, &store, output.format).await,
         None if args.dry_run => {

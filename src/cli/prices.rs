@@ -5,15 +5,17 @@ use super::context::{Ctx, Exit, counted, say};
 use crate::domain::{Timestamp, Usd};
 use crate::error::{Error, Result};
 use crate::pricing::{
-    EntryKey, Imported, MAX_USER_PRICES_BYTES, Origin, PriceEntry, UserPrices, read_genai_prices,
-    read_litellm,
+    Imported, MAX_USER_PRICES_BYTES, Origin, PriceEntry, UserPrices, read_genai_prices, read_litellm,
 };
 use crate::report::{Cell, Column, Empty, Kind, Report, Scope, Shown, Table};
-use crate::store::{Alias, MissingPrice, PriceScope, Pushed, Repriced, Store};
+use crate::store::{MissingPrice, Pushed, Repriced};
 use clap::{Args, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+mod alias;
+mod reprice;
 
 /// The price catalogue: what there is, adding your own, what is missing
 #[derive(Debug, Subcommand)]
@@ -27,9 +29,9 @@ pub(crate) enum PricesCommand {
     /// Reported models whose calls have no price
     Missing(MissingArgs),
     /// Say which price a reported model name means
-    Alias(AliasArgs),
+    Alias(alias::AliasArgs),
     /// Price calls again by the prices of today
-    Reprice(RepriceArgs),
+    Reprice(reprice::RepriceArgs),
 }
 
 /// The prices in the ledger
@@ -125,54 +127,14 @@ pub(crate) struct MissingArgs {
     output: OutputArgs,
 }
 
-/// Say which price a reported model name means
-#[derive(Debug, Args)]
-pub(crate) struct AliasArgs {
-    /// The name as reported: MODEL or PROVIDER/MODEL; none lists what names mean
-    name: Option<String>,
-    /// The price it means: PROVIDER/MODEL of the catalogue
-    #[arg(conflicts_with = "remove")]
-    target: Option<String>,
-    /// Take the alias back
-    #[arg(long, requires = "name")]
-    remove: bool,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-/// Price calls again by the prices of today
-///
-/// New prices never change what calls cost by themselves. This command does, and notes each change with the
-/// reason in the ledger (price_event). Calls whose price would be the same are left alone.
-#[derive(Debug, Args)]
-pub(crate) struct RepriceArgs {
-    #[command(flatten)]
-    window: WindowArgs,
-    /// Only this provider, as reported
-    #[arg(long, value_name = "NAME")]
-    provider: Option<String>,
-    /// Only this model, as reported
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    reason: Option<String>,
-    /// Show what would change, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
 pub(crate) async fn run(ctx: &Ctx, command: PricesCommand) -> Result<Exit> {
     match command {
         PricesCommand::List(args) => list(ctx, args).await,
         PricesCommand::Push(args) => push(ctx, args).await,
         PricesCommand::Import(args) => import(ctx, args).await,
         PricesCommand::Missing(args) => missing(ctx, args).await,
-        PricesCommand::Alias(args) => alias(ctx, args).await,
-        PricesCommand::Reprice(args) => reprice(ctx, args).await,
+        PricesCommand::Alias(args) => alias::run(ctx, args).await,
+        PricesCommand::Reprice(args) => reprice::run(ctx, args).await,
     }
 }
 
@@ -392,101 +354,4 @@ async fn missing(ctx: &Ctx, args: MissingArgs) -> Result<Exit> {
 
 fn named(name: &str) -> Cell {
     if name.is_empty() { Cell::Missing } else { Cell::text(name) }
-}
-
-async fn alias(ctx: &Ctx, args: AliasArgs) -> Result<Exit> {
-    let store = ctx.store().await?;
-    let Some(name) = &args.name else { return list_aliases(ctx, &store, &args.output).await };
-    let (provider, model) = reported_name(&store, name).await?;
-    let target = match (&args.target, args.remove) {
-        (Some(target), false) => Some(entry_key(target)?),
-        (None, true) => None,
-        _ => {
-            return Err(Error::usage("the alias has no target")
-                .hint("asmm prices alias NAME PROVIDER/MODEL, or asmm prices alias NAME --remove"));
-        }
-    };
-    let priced = store.set_alias(&provider, &model, target.as_ref()).await?;
-    match target {
-        Some(key) => say(&format!("`{name}` is priced as {}/{}", key.provider, key.model)),
-        None => say(&format!("`{name}` has no alias of yours any more")),
-    }
-    say_priced(priced);
-    Ok(Exit::Fine)
-}
-
-/// A name given as `MODEL` (of any provider) or `PROVIDER/MODEL`. Models have slashes too, so a name that was
-/// reported as a whole is taken as that.
-async fn reported_name(store: &Store, name: &str) -> Result<(String, String)> {
-    let known = store.aliases().await?;
-    if let Some((provider, model)) = name.split_once('/')
-        && !known.iter().any(|a| a.model == name)
-    {
-        return Ok((provider.to_owned(), model.to_owned()));
-    }
-    Ok((String::new(), name.to_owned()))
-}
-
-fn entry_key(text: &str) -> Result<EntryKey> {
-    text.split_once('/').map(|(provider, model)| EntryKey::new(provider, model)).ok_or_else(|| {
-        Error::usage(format!("`{text}` is not PROVIDER/MODEL"))
-            .hint("`asmm prices list` shows providers and models, such as openai/gpt-4o")
-    })
-}
-
-async fn list_aliases(ctx: &Ctx, store: &Store, output: &OutputArgs) -> Result<Exit> {
-    let aliases: Vec<Alias> = store.aliases().await?;
-    let text = |key, title| Column::new(Kind::Text, key, title);
-    let table = Table::of(&aliases)
-        .column(text("provider", "reported by"), |a: &Alias| named(&a.provider))
-        .column(text("model", "as model"), |a| a.model.clone())
-        .column(text("target_provider", "priced as"), |a| a.target_provider.clone())
-        .column(text("target_model", "model"), |a| a.target_model.clone())
-        .column(text("origin", "says"), |a| a.origin.clone())
-        .done();
-    let scope = Scope { catalogue: store.catalogue_version().await?, ..Scope::default() };
-    let empty =
-        Empty { what: "names".to_owned(), next_step: "names appear here when calls are recorded".to_owned() };
-    ctx.print(&Report { scope, empty, ..Report::new("asmm.prices_alias/1", table) }, output.format.into())?;
-    Ok(Exit::Fine)
-}
-
-async fn reprice(ctx: &Ctx, args: RepriceArgs) -> Result<Exit> {
-    let (window, zone) = args.window.resolve(ctx, 30)?;
-    let store = ctx.store().await?;
-    let scope = PriceScope {
-        everything: true,
-        since: Some(window.since),
-        until: Some(window.until),
-        provider: args.provider,
-        model: args.model,
-    };
-    let changed = store.reprice(&scope, args.reason.as_deref().unwrap_or_default(), args.dry_run).await?;
-    let mut sum = Repriced::default();
-    for (_, repriced) in &changed {
-        sum += *repriced;
-    }
-    let lines: Vec<(Option<_>, Repriced)> = changed.into_iter().map(|(run, r)| (Some(run), r)).collect();
-    let total = (None, sum);
-    let table = Table::of(&lines)
-        .totals(&total)
-        .column(Column::new(Kind::Id, "run_id", "run"), |(run, _)| run.map_or(Cell::Blank, Cell::id))
-        .column(Column::new(Kind::Count, "llm_calls", "calls"), |(_, r): &(Option<_>, Repriced)| {
-            Cell::Count(r.calls)
-        })
-        .column(Column::new(Kind::Usd, "cost_before_usd", "before"), |(_, r)| r.before)
-        .column(Column::new(Kind::Usd, "cost_after_usd", "after"), |(_, r)| r.after)
-        .column(Column::new(Kind::Usd, "change_usd", "change").signed(), |(_, r)| r.after - r.before)
-        .done();
-    let report_scope = ctx.scope(&store, Some(window), zone, None).await?;
-    let empty = Empty {
-        what: "calls whose price changed".to_owned(),
-        next_step: "what is recorded is what today's prices say".to_owned(),
-    };
-    let mut report = Report { scope: report_scope, empty, ..Report::new("asmm.prices_reprice/1", table) };
-    if args.dry_run && sum.calls > 0 {
-        report.notes.push("nothing was changed: this was a dry run".to_owned());
-    }
-    ctx.print(&report, args.output.format.into())?;
-    Ok(Exit::Fine)
 }

@@ -31,6 +31,11 @@ impl Location {
     pub fn new(url: impl Into<String>, schema: impl Into<String>) -> Self {
         Self { url: url.into(), schema: schema.into(), patience: PATIENCE }
     }
+
+    /// The SQLite file that is meant, if it is one and is not there yet: whoever connects makes it.
+    fn missing_file(&self) -> Option<PathBuf> {
+        self.url.strip_prefix("sqlite:").map(file_of).filter(|path| !path.exists())
+    }
 }
 
 impl std::fmt::Debug for Location {
@@ -58,6 +63,23 @@ impl Store {
             state => return Err(state.into_error(&store)),
         }
         Ok(store)
+    }
+
+    /// Connects to see what the schema is. A SQLite file that is not there is not made: an empty database in
+    /// memory stands for it.
+    pub async fn connect_to_look(location: &Location, clock: Clock) -> Result<Store> {
+        let Some(path) = location.missing_file() else { return Self::connect(location, clock).await };
+        let options = SqliteConnectOptions::new().in_memory(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let shown = path.display().to_string();
+        Ok(Store::Sqlite(SqliteStore {
+            pool,
+            path,
+            read_only: true,
+            shown,
+            clock,
+            names: super::Names::default(),
+        }))
     }
 
     /// Connects without looking at the schema: for `asmm migrate`.
@@ -141,9 +163,14 @@ fn check_schema_name(schema: &str) -> Result<()> {
         .hint("use lower-case letters, digits and _, at most 63, not starting with a digit or pg_"))
 }
 
-async fn connect_sqlite(path_and_query: &str, patience: Duration, clock: Clock) -> Result<Store> {
+/// The file that a SQLite URL names, after its `sqlite:`.
+fn file_of(path_and_query: &str) -> PathBuf {
     let path = path_and_query.split('?').next().unwrap_or_default();
-    let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+    PathBuf::from(path.strip_prefix("//").unwrap_or(path))
+}
+
+async fn connect_sqlite(path_and_query: &str, patience: Duration, clock: Clock) -> Result<Store> {
+    let path = file_of(path_and_query);
     if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
         return Err(Error::usage("the database URL names no file").hint("write sqlite:PATH"));
     }

@@ -255,10 +255,3 @@ fn check_truth(folder: &Path) {
 fn the_vendored_tree_adds_up_to_its_truth() {
     check_truth(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/imports/claude-code"));
 }
-
-/// The same with a tree of any size, named by `ASMM_TEST_LOG_TREE`.
-#[test]
-#[ignore = "needs a generated tree"]
-fn a_large_tree_adds_up_to_its_truth() {
-    check_truth(Path::new(&std::env::var("ASMM_TEST_LOG_TREE").unwrap()));
-}

@@ -162,22 +162,3 @@ proptest! {
         prop_assert_eq!(parse_line(text.trim_end(), now()).unwrap(), Line::Event(event));
     }
 }
-
-/// Not a test of anything: prints how fast lines are read. `cargo test --release -- --ignored pace`.
-#[test]
-#[ignore = "a measurement"]
-fn pace() {
-    let line = format!(
-        r#"{{"type":"call","run_id":"{RUN}","call_id":"{RUN}","step_id":"{RUN}","agent":"extract","provider":"anthropic","model":"claude-sonnet-4-5","operation":"chat","service_tier":"standard","called_at":"2026-01-01T00:00:00Z","usage":{{"input":10,"cache_read":2000,"cache_write":0,"cache_write_long":0,"output":50,"reasoning":0,"embedding":0,"web_searches":0}}}}"#
-    );
-    let start = std::time::Instant::now();
-    for _ in 0..300_000 {
-        parse_line(&line, now()).unwrap();
-    }
-    eprintln!("two steps: {:.0} lines/s", 300_000.0 / start.elapsed().as_secs_f64());
-    let start = std::time::Instant::now();
-    for _ in 0..300_000 {
-        serde_json::from_str::<Event>(&line).unwrap();
-    }
-    eprintln!("tagged enum: {:.0} lines/s", 300_000.0 / start.elapsed().as_secs_f64());
-}

@@ -115,6 +115,7 @@ fn sqlite_migrates_itself() {
         dry.stderr
     );
     assert_eq!(json(sandbox.run(&["migrate", "status", "--format", "json"]))["state"], "empty");
+    assert!(!sandbox.path().join("home/.local").exists(), "to look makes nothing");
     assert_eq!(sandbox.run(&["spend", "daily"]).code, 0);
     insta::assert_snapshot!(sandbox.snapshot(&["migrate"]), @r"
     exit: 0
