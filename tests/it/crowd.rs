@@ -46,11 +46,13 @@ fn shuffled(seed: u64) -> Vec<Call> {
 #[test]
 fn sixteen_clients_count_each_call_once() {
     let db = TestDb::postgres();
-    let first = block_on(open(&db));
-    for run in (1..=RUNS).filter(|run| run % 2 == 1) {
-        block_on(first.start_run(&start(run))).unwrap();
-    }
-    block_on(first.close());
+    block_on(async {
+        let store = open(&db).await;
+        for run in (1..=RUNS).filter(|run| run % 2 == 1) {
+            store.start_run(&start(run)).await.unwrap();
+        }
+        store.close().await;
+    });
     let recorded: u64 = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..16)
             .map(|n| {
