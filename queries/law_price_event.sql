@@ -2,14 +2,18 @@
 select
   c.run_id,
   c.provider || '/' || c.model as thing,
-  c.pricing_state || ' ' || coalesce(cast(c.cost_pico as text), '-') as found,
-  e.state_after || ' ' || cast(e.cost_after as text) as expected
+  c.pricing_state || ', price ' || coalesce(cast(c.price_id as text), '-') || ', '
+    || coalesce(cast(c.cost_pico as text), '-') || ' picodollars' as found,
+  e.state_after || ', price ' || cast(e.price_after as text) || ', ' || cast(e.cost_after as text)
+    || ' picodollars' as expected
 from price_event e
 join llm_call c on c.run_id = e.run_id and c.call_id = e.call_id
 where not exists (
     select 1
     from price_event later
     where later.run_id = e.run_id and later.call_id = e.call_id and later.price_event_id > e.price_event_id)
-  and (c.pricing_state <> e.state_after or c.price_id <> e.price_after or c.cost_pico <> e.cost_after)
+  and (c.pricing_state <> e.state_after
+       or c.price_id is distinct from e.price_after
+       or c.cost_pico is distinct from e.cost_after)
 order by c.run_id, c.call_id
 limit 100

@@ -16,13 +16,34 @@ with side as (
 select
   (select run_id from pipeline_run where false) as run_id,
   cast(bucket as text) || ' ' || pipeline || ' ' || agent || ' ' || provider || ' ' || model as thing,
-  cast(sum(case when sign > 0 then llm_calls else 0 end) as text) || ' calls, '
-    || cast(sum(case when sign > 0 then cost_pico else 0 end) as text) || ' picodollars' as found,
-  cast(sum(case when sign < 0 then llm_calls else 0 end) as text) || ' calls, '
-    || cast(sum(case when sign < 0 then cost_pico else 0 end) as text) || ' picodollars' as expected
+  case when max(sign) < 0 then 'no row' else
+    cast(sum(case when sign > 0 then llm_calls else 0 end) as text) || ' calls, '
+    || cast(sum(case when sign > 0 then unpriced_calls else 0 end) as text) || ' unpriced, '
+    || cast(sum(case when sign > 0 then input_tokens else 0 end) as text) || '+'
+    || cast(sum(case when sign > 0 then cache_read_tokens else 0 end) as text) || '+'
+    || cast(sum(case when sign > 0 then cache_write_tokens else 0 end) as text) || '+'
+    || cast(sum(case when sign > 0 then cache_write_long_tokens else 0 end) as text) || ' in, '
+    || cast(sum(case when sign > 0 then output_tokens else 0 end) as text) || '+'
+    || cast(sum(case when sign > 0 then reasoning_tokens else 0 end) as text) || ' out, '
+    || cast(sum(case when sign > 0 then embedding_tokens else 0 end) as text) || ' embedded, '
+    || cast(sum(case when sign > 0 then web_searches else 0 end) as text) || ' searches, '
+    || cast(sum(case when sign > 0 then cost_pico else 0 end) as text) || ' picodollars' end as found,
+  case when min(sign) > 0 then 'no row' else
+    cast(sum(case when sign < 0 then llm_calls else 0 end) as text) || ' calls, '
+    || cast(sum(case when sign < 0 then unpriced_calls else 0 end) as text) || ' unpriced, '
+    || cast(sum(case when sign < 0 then input_tokens else 0 end) as text) || '+'
+    || cast(sum(case when sign < 0 then cache_read_tokens else 0 end) as text) || '+'
+    || cast(sum(case when sign < 0 then cache_write_tokens else 0 end) as text) || '+'
+    || cast(sum(case when sign < 0 then cache_write_long_tokens else 0 end) as text) || ' in, '
+    || cast(sum(case when sign < 0 then output_tokens else 0 end) as text) || '+'
+    || cast(sum(case when sign < 0 then reasoning_tokens else 0 end) as text) || ' out, '
+    || cast(sum(case when sign < 0 then embedding_tokens else 0 end) as text) || ' embedded, '
+    || cast(sum(case when sign < 0 then web_searches else 0 end) as text) || ' searches, '
+    || cast(sum(case when sign < 0 then cost_pico else 0 end) as text) || ' picodollars' end as expected
 from side
 group by bucket, pipeline, agent, provider, model
-having sum(sign * llm_calls) <> 0
+having min(sign) > 0
+    or sum(sign * llm_calls) <> 0
     or sum(sign * unpriced_calls) <> 0
     or sum(sign * input_tokens) <> 0
     or sum(sign * cache_read_tokens) <> 0

@@ -40,13 +40,15 @@ struct Finding {
 }
 
 /// The laws that a statement can recompute: a law, and the statement that finds what breaks it.
-const LAWS: [(&str, &str); 5] = [
+const LAWS: [(&str, &str); 7] = [
     ("a run's counters are the sums of its calls", include_str!("../../queries/law_run_counters.sql")),
     ("the rollup is the sum of all calls", include_str!("../../queries/law_rollup.sql")),
     (
         "a call is priced by a price in force when it was made",
         include_str!("../../queries/law_call_price.sql"),
     ),
+    ("a call costs its tokens by the rates of its price", include_str!("../../queries/law_call_cost.sql")),
+    ("each price event starts where the last one ended", include_str!("../../queries/law_price_chain.sql")),
     ("a price changes only with an event that says so", include_str!("../../queries/law_price_event.sql")),
     ("a finished run has an end and a final cost", include_str!("../../queries/law_run_end.sql")),
 ];

@@ -14,5 +14,6 @@ mod crowd;
 mod differential;
 mod docs;
 mod ground;
+mod laws;
 mod schema;
 mod writing;

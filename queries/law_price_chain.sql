@@ -1,0 +1,27 @@
+-- Price events that do not start where the one before them, of the same call, ended: the run, the call's model, where
+-- the event starts, where the one before it ended.
+with chain as (
+  select
+    e.*,
+    lag(e.price_event_id) over w as event_previous,
+    lag(e.state_after) over w as state_previous,
+    lag(e.price_after) over w as price_previous,
+    lag(e.cost_after) over w as cost_previous
+  from price_event e
+  window w as (partition by e.run_id, e.call_id order by e.price_event_id)
+)
+select
+  e.run_id,
+  c.provider || '/' || c.model as thing,
+  'from ' || e.state_before || ', price ' || coalesce(cast(e.price_before as text), '-') || ', '
+    || coalesce(cast(e.cost_before as text), '-') || ' picodollars' as found,
+  'from ' || e.state_previous || ', price ' || cast(e.price_previous as text) || ', '
+    || cast(e.cost_previous as text) || ' picodollars' as expected
+from chain e
+join llm_call c on c.run_id = e.run_id and c.call_id = e.call_id
+where e.event_previous is not null
+  and (e.state_before <> e.state_previous
+       or e.price_before is distinct from e.price_previous
+       or e.cost_before is distinct from e.cost_previous)
+order by e.price_event_id
+limit 100
