@@ -6,7 +6,7 @@
 
 use super::sqlite::{self, calls};
 use super::{MAX_BATCH, Recorded, SqliteStore, Store};
-use crate::domain::{Call, Event, FinishStep, StartStep};
+use crate::domain::{Call, Event, FinishStep, StartStep, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use sqlx::SqliteConnection;
 
@@ -151,22 +151,11 @@ impl SqliteStore {
             if !calls.is_empty() && !matches!(change, Event::Call(_)) {
                 record_parts(&mut tx, std::mem::take(&mut calls), now, applied).await?;
             }
-            let outcome = match change {
-                Event::Run(run) => sqlite::start_run(&mut tx, run).await,
-                Event::Step(step) => match sqlite::start_step(&mut tx, step, now).await {
-                    Ok(()) => match finish_of(step) {
-                        Some(finish) => sqlite::finish_step(&mut tx, &finish, now).await,
-                        None => Ok(()),
-                    },
-                    Err(error) => Err(error),
-                },
-                Event::Call(call) => {
-                    calls.push((place, call.clone()));
-                    Ok(())
-                }
-                Event::FinishStep(finish) => sqlite::finish_step(&mut tx, finish, now).await,
-                Event::Finish(finish) => sqlite::finish_run(&mut tx, finish, now).await,
-            };
+            if let Event::Call(call) = change {
+                calls.push((place, call.clone()));
+                continue;
+            }
+            let outcome = guarded(&mut tx, async |db| apply_one(db, change, now).await).await;
             note(applied, place, outcome)?;
         }
         record_parts(&mut tx, calls, now, applied).await?;
@@ -174,29 +163,56 @@ impl SqliteStore {
     }
 }
 
-/// As [`Store::record_parts`], inside a transaction: each batch under a savepoint of its own.
+/// One change other than a call, in the transaction that `db` is in.
+async fn apply_one(db: &mut SqliteConnection, change: &Event, now: Timestamp) -> Result<()> {
+    match change {
+        Event::Run(run) => sqlite::start_run(db, run).await,
+        Event::Step(step) => {
+            sqlite::start_step(db, step, now).await?;
+            match finish_of(step) {
+                Some(finish) => sqlite::finish_step(db, &finish, now).await,
+                None => Ok(()),
+            }
+        }
+        Event::FinishStep(finish) => sqlite::finish_step(db, finish, now).await,
+        Event::Finish(finish) => sqlite::finish_run(db, finish, now).await,
+        Event::Call(_) => Ok(()),
+    }
+}
+
+/// Does `work` under a savepoint, so that what it had written when it was refused is taken back and the
+/// transaction goes on.
+async fn guarded<T>(
+    db: &mut SqliteConnection,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>,
+) -> Result<T> {
+    sqlx::query("savepoint change").execute(&mut *db).await?;
+    let outcome = work(db).await;
+    match &outcome {
+        Ok(_) => {}
+        // A database that failed may have ended the transaction, and the savepoint with it.
+        Err(error) if is_fatal(error) => return outcome,
+        Err(_) => {
+            sqlx::query("rollback to change").execute(&mut *db).await?;
+        }
+    }
+    sqlx::query("release change").execute(db).await?;
+    outcome
+}
+
+/// As [`Store::record_parts`], inside a transaction.
 async fn record_parts(
     db: &mut SqliteConnection,
     all: Vec<(usize, Call)>,
-    now: crate::domain::Timestamp,
+    now: Timestamp,
     applied: &mut Applied,
 ) -> Result<()> {
     let mut parts: Vec<&[(usize, Call)]> = all.chunks(MAX_BATCH).rev().collect();
     while let Some(part) = parts.pop() {
         let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
-        sqlx::query("savepoint batch").execute(&mut *db).await?;
-        let outcome = calls::record_calls(db, &batch, now).await;
-        match &outcome {
-            Ok(_) => {}
-            // A database that failed may have ended the transaction, and the savepoint with it.
-            Err(error) if is_fatal(error) => return outcome.map(drop),
-            Err(_) => {
-                sqlx::query("rollback to batch").execute(&mut *db).await?;
-            }
-        }
-        sqlx::query("release batch").execute(&mut *db).await?;
-        match outcome {
+        match guarded(db, async |db| calls::record_calls(db, &batch, now).await).await {
             Ok(recorded) => applied.calls += recorded,
+            Err(error) if is_fatal(&error) => return Err(error),
             Err(error) => split(part, error, &mut parts, applied),
         }
     }

@@ -84,9 +84,9 @@ pub(super) async fn apply(
             changed += store.push_prices(*origin, file, entries).await?.written;
         }
     }
+    let known = if aliases.is_empty() { Vec::new() } else { store.aliases().await? };
     for (line, alias) in aliases {
         let target = alias.target_provider.zip(alias.target_model).map(|(p, m)| EntryKey::new(p, m));
-        let known = store.aliases().await?;
         let same = known.iter().any(|a| {
             a.origin == "user"
                 && (&a.provider, &a.model) == (&alias.provider, &alias.model)

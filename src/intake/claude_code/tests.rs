@@ -214,9 +214,7 @@ proptest! {
 /// Compares an import of `folder` with the truth beside it.
 fn check_truth(folder: &Path) {
     let truth: Value = serde_json::from_slice(&fs::read(folder.join("truth.json")).unwrap()).unwrap();
-    let started = std::time::Instant::now();
     let (events, summary) = import(&[folder.to_owned()], 2);
-    let seconds = started.elapsed().as_secs_f64();
     let mut found: BTreeMap<String, BTreeMap<&str, u64>> = BTreeMap::new();
     for call in calls(&events) {
         let usage = call.usage.unwrap();
@@ -245,10 +243,6 @@ fn check_truth(folder: &Path) {
     assert_eq!((summary.files, summary.lines), (stat("files"), stat("lines")));
     assert_eq!(summary.replays, stat("sidechain_replays"));
     assert!(summary.complaints.total() >= stat("malformed"));
-    #[expect(clippy::cast_precision_loss, reason = "shown when a test is run by hand")]
-    {
-        eprintln!("{summary:?}\n{:.0} MB/s", summary.bytes as f64 / 1e6 / seconds);
-    }
 }
 
 #[test]

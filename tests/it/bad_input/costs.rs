@@ -100,6 +100,10 @@ on_both_databases! {
         let said = refusals.end().await;
         assert_eq!(said.matches("Input: ").count(), said.matches("hint: ").count(), "{said}");
         assert!(said.contains("does not fit"), "{said}");
+        // In a chunk the finish is refused whole as well, and what stands beside it is taken.
+        let applied = store.apply(&[Event::Call(call(1, 51)), Event::Finish(end.clone())]).await.unwrap();
+        assert_eq!((applied.calls.recorded, applied.refused.len()), (1, 1));
+        assert_eq!(store.broken_laws().await.unwrap(), []);
 
         push_prices(&store, 1, 4_000_000).await;
         let run = store.finish_run(&end).await.unwrap();

@@ -5,6 +5,7 @@ use asmm::domain::{
     TokenUsage,
 };
 use asmm::pricing::{EntryKey, Origin, PriceEntry, Rates};
+use asmm::store::PriceScope;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -21,7 +22,8 @@ pub enum Op {
     FinishRun(FinishRun),
     Push(Vec<PriceEntry>),
     Alias(String, String, Option<EntryKey>),
-    Reprice(bool),
+    /// What is priced again, and whether only to look.
+    Reprice(PriceScope, bool),
 }
 
 pub fn now() -> Timestamp {
@@ -104,6 +106,19 @@ fn tier() -> impl Strategy<Value = String> {
     prop_oneof![4 => Just("standard".to_owned()), 1 => Just("batch".to_owned())]
 }
 
+/// What costs nothing and yet makes two calls differ.
+fn trifles() -> impl Strategy<Value = (String, Option<u64>, Outcome, Option<String>)> {
+    let often = || option::weighted(0.1, Just(()));
+    (often(), often(), often(), often()).prop_map(|(operation, latency, outcome, response)| {
+        (
+            if operation.is_some() { "embeddings" } else { "chat" }.to_owned(),
+            latency.map(|()| 120),
+            if outcome.is_some() { Outcome::Error } else { Outcome::Ok },
+            response.map(|()| "response-1".to_owned()),
+        )
+    })
+}
+
 pub fn call() -> impl Strategy<Value = Call> {
     (
         run_id(),
@@ -114,23 +129,23 @@ pub fn call() -> impl Strategy<Value = Call> {
         tier(),
         moment(),
         usage(),
-        option::weighted(0.15, name("pipeline", 2)),
+        (option::weighted(0.15, name("pipeline", 2)), trifles()),
     )
-        .prop_map(|(run_id, id, step_id, agent, model, service_tier, called_at, usage, pipeline)| Call {
+        .prop_map(|(run_id, id, step_id, agent, model, service_tier, called_at, usage, rest)| Call {
             run_id,
             call_id: CallId(Uuid::from_u128(id)),
             step_id,
             agent,
             provider: "acme".into(),
             model,
-            operation: "chat".into(),
+            operation: rest.1.0,
             service_tier,
             called_at,
             usage,
-            latency_ms: None,
-            outcome: Outcome::Ok,
-            response_id: None,
-            pipeline,
+            latency_ms: rest.1.1,
+            outcome: rest.1.2,
+            response_id: rest.1.3,
+            pipeline: rest.0,
         })
 }
 
@@ -162,6 +177,17 @@ fn rates() -> impl Strategy<Value = Rates> {
             request,
         },
     )
+}
+
+fn scope() -> impl Strategy<Value = PriceScope> {
+    let narrowed = (option::of(moment()), option::of(moment()), option::of(name("m", 4)), any::<bool>());
+    (any::<bool>(), narrowed, any::<bool>()).prop_map(|(everything, (since, until, model, acme), all)| {
+        if all {
+            return PriceScope { everything, ..PriceScope::default() };
+        }
+        let provider = acme.then(|| "acme".to_owned());
+        PriceScope { everything, since, until, provider, model }
+    })
 }
 
 /// The prices of one key: a base, and perhaps a threshold.
@@ -204,7 +230,7 @@ fn op() -> impl Strategy<Value = Op> {
             let target = target.map(|model| EntryKey { provider: "acme".into(), model });
             Op::Alias(if any { String::new() } else { "acme".into() }, model, target)
         }),
-        1 => any::<bool>().prop_map(Op::Reprice),
+        2 => (scope(), any::<bool>()).prop_map(|(scope, dry_run)| Op::Reprice(scope, dry_run)),
     ]
 }
 

@@ -126,16 +126,13 @@ async fn on_store(store: &Store, op: &Op) -> Answer {
         Op::Alias(provider, model, target) => {
             store.set_alias(provider, model, target.as_ref()).await.map(|_| "set".to_owned())
         }
-        Op::Reprice(dry_run) => {
-            let scope = asmm::store::PriceScope { everything: true, ..Default::default() };
-            store.reprice(&scope, "test", *dry_run).await.map(|runs| {
-                let mut sum = Repriced::default();
-                for (_, repriced) in runs {
-                    sum += repriced;
-                }
-                format!("{sum:?}")
-            })
-        }
+        Op::Reprice(scope, dry_run) => store.reprice(scope, "test", *dry_run).await.map(|runs| {
+            let mut sum = Repriced::default();
+            for (_, repriced) in runs {
+                sum += repriced;
+            }
+            format!("{sum:?}")
+        }),
     };
     text.map_err(|e| kind(&e))
 }
@@ -166,7 +163,7 @@ fn on_model(model: &mut Model, op: &Op) -> Answer {
         Op::Alias(provider, name, target) => {
             model.alias(provider, name, target.as_ref()).map(|()| "set".to_owned())
         }
-        Op::Reprice(dry_run) => Ok(format!("{:?}", model.reprice(*dry_run))),
+        Op::Reprice(scope, dry_run) => Ok(format!("{:?}", model.reprice(scope, *dry_run))),
     }
 }
 

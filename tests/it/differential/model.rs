@@ -5,7 +5,7 @@ use asmm::domain::{
     Call, CallId, FinishRun, FinishStep, RunId, StartRun, StartStep, Status, StepId, Timestamp, Usd,
 };
 use asmm::pricing::{EntryKey, PriceEntry, PricingState, price, select};
-use asmm::store::{Recorded, Repriced, Totals};
+use asmm::store::{PriceScope, Recorded, Repriced, Totals};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -201,8 +201,15 @@ impl Model {
         self.reprice_where(|c| c.cost.is_none(), false);
     }
 
-    pub fn reprice(&mut self, dry_run: bool) -> Repriced {
-        self.reprice_where(|_| true, dry_run)
+    pub fn reprice(&mut self, scope: &PriceScope, dry_run: bool) -> Repriced {
+        let is_meant = |c: &ModelCall| {
+            (scope.everything || c.cost.is_none())
+                && scope.since.is_none_or(|since| c.call.called_at >= since)
+                && scope.until.is_none_or(|until| c.call.called_at < until)
+                && scope.provider.as_ref().is_none_or(|provider| c.call.provider == *provider)
+                && scope.model.as_ref().is_none_or(|model| c.call.model == *model)
+        };
+        self.reprice_where(is_meant, dry_run)
     }
 
     fn reprice_where(&mut self, wanted: impl Fn(&ModelCall) -> bool, dry_run: bool) -> Repriced {
