@@ -106,6 +106,12 @@ impl Error {
         self.kind
     }
 
+    /// Whether the ledger itself failed, rather than refused a value: then nothing else will fare better.
+    #[must_use]
+    pub fn is_of_the_ledger(&self) -> bool {
+        matches!(self.kind, ErrorKind::Ledger | ErrorKind::Database | ErrorKind::Io)
+    }
+
     /// The next step, if there is one to name.
     #[must_use]
     pub fn next_step(&self) -> Option<&str> {

@@ -7,7 +7,7 @@
 use super::sqlite::{self, calls};
 use super::{MAX_BATCH, Recorded, SqliteStore, Store};
 use crate::domain::{Call, Event, FinishStep, StartStep, Timestamp};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use sqlx::SqliteConnection;
 
 /// What became of a chunk.
@@ -17,11 +17,6 @@ pub struct Applied {
     pub calls: Recorded,
     /// Changes that were refused, by their place in the chunk.
     pub refused: Vec<(usize, Error)>,
-}
-
-/// Where an error stops everything: the ledger itself failed, not the change.
-fn is_fatal(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Ledger | ErrorKind::Database | ErrorKind::Io)
 }
 
 impl Store {
@@ -101,7 +96,7 @@ impl Store {
             let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
             match s.record_calls(&batch).await {
                 Ok(recorded) => applied.calls += recorded,
-                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) if error.is_of_the_ledger() => return Err(error),
                 Err(error) => split(part, error, &mut parts, applied),
             }
         }
@@ -128,7 +123,7 @@ fn split<'a>(
 fn note(applied: &mut Applied, place: usize, outcome: Result<()>) -> Result<()> {
     match outcome {
         Ok(()) => Ok(()),
-        Err(error) if is_fatal(&error) => Err(error),
+        Err(error) if error.is_of_the_ledger() => Err(error),
         Err(error) => {
             applied.refused.push((place, error));
             Ok(())
@@ -155,15 +150,14 @@ impl SqliteStore {
                 calls.push((place, call.clone()));
                 continue;
             }
-            let outcome = guarded(&mut tx, async |db| apply_one(db, change, now).await).await;
-            note(applied, place, outcome)?;
+            note(applied, place, apply_one(&mut tx, change, now).await)?;
         }
         record_parts(&mut tx, calls, now, applied).await?;
         Ok(tx.commit().await?)
     }
 }
 
-/// One change other than a call, in the transaction that `db` is in.
+/// One change other than a call, in the transaction that `db` is in. A refused one leaves nothing behind.
 async fn apply_one(db: &mut SqliteConnection, change: &Event, now: Timestamp) -> Result<()> {
     match change {
         Event::Run(run) => sqlite::start_run(db, run).await,
@@ -180,26 +174,6 @@ async fn apply_one(db: &mut SqliteConnection, change: &Event, now: Timestamp) ->
     }
 }
 
-/// Does `work` under a savepoint, so that what it had written when it was refused is taken back and the
-/// transaction goes on.
-async fn guarded<T>(
-    db: &mut SqliteConnection,
-    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>,
-) -> Result<T> {
-    sqlx::query("savepoint change").execute(&mut *db).await?;
-    let outcome = work(db).await;
-    match &outcome {
-        Ok(_) => {}
-        // A database that failed may have ended the transaction, and the savepoint with it.
-        Err(error) if is_fatal(error) => return outcome,
-        Err(_) => {
-            sqlx::query("rollback to change").execute(&mut *db).await?;
-        }
-    }
-    sqlx::query("release change").execute(db).await?;
-    outcome
-}
-
 /// As [`Store::record_parts`], inside a transaction.
 async fn record_parts(
     db: &mut SqliteConnection,
@@ -210,9 +184,9 @@ async fn record_parts(
     let mut parts: Vec<&[(usize, Call)]> = all.chunks(MAX_BATCH).rev().collect();
     while let Some(part) = parts.pop() {
         let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
-        match guarded(db, async |db| calls::record_calls(db, &batch, now).await).await {
+        match sqlite::guarded(db, async |db| calls::record_calls(db, &batch, now).await).await {
             Ok(recorded) => applied.calls += recorded,
-            Err(error) if is_fatal(&error) => return Err(error),
+            Err(error) if error.is_of_the_ledger() => return Err(error),
             Err(error) => split(part, error, &mut parts, applied),
         }
     }

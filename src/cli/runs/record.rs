@@ -305,17 +305,12 @@ pub(super) async fn record(ctx: &Ctx, event: Event, strict: bool) -> Result<()> 
             .hint("is the database overloaded, or another process holding it?")),
     };
     match outcome {
-        Err(error) if !strict && is_the_ledgers(&error) => {
+        Err(error) if !strict && error.is_of_the_ledger() => {
             keep(ctx, event, &error);
             Ok(())
         }
         outcome => outcome,
     }
-}
-
-/// Whether the ledger failed, and not what it was told.
-fn is_the_ledgers(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Ledger | ErrorKind::Database | ErrorKind::Io)
 }
 
 /// Spools an event. When that fails too the event is lost, and the pipeline still goes on.

@@ -52,6 +52,26 @@ impl SqliteStore {
     }
 }
 
+/// Does `work` under a savepoint, so that what it had written when it was refused is taken back and the
+/// transaction goes on.
+pub(super) async fn guarded<T>(
+    db: &mut SqliteConnection,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>,
+) -> Result<T> {
+    sqlx::query("savepoint change").execute(&mut *db).await?;
+    let outcome = work(db).await;
+    match &outcome {
+        Ok(_) => {}
+        // A database that failed may have ended the transaction, and the savepoint with it.
+        Err(error) if error.is_of_the_ledger() => return outcome,
+        Err(_) => {
+            sqlx::query("rollback to change").execute(&mut *db).await?;
+        }
+    }
+    sqlx::query("release change").execute(db).await?;
+    outcome
+}
+
 pub(super) async fn start_run(db: &mut SqliteConnection, run: &StartRun) -> Result<()> {
     if let Some(original) = run.replay_of {
         let stored = find_run(db, original).await?.ok_or_else(|| unknown_run(original))?;
@@ -131,8 +151,12 @@ pub(super) async fn finish_run(db: &mut SqliteConnection, finish: &FinishRun, no
         "a finished run stays as it is; calls that come late are still taken",
     )?;
     if is_open {
-        let act = price::Act { reason: "run finished", recorded_by: &who(), now };
-        price::price_run(db, finish.run_id, &PriceScope::unpriced(), &act).await?;
+        if stored.totals.unpriced_calls > 0 {
+            let (scope, who) = (PriceScope::unpriced(), who());
+            let act = price::Act { reason: "run finished", recorded_by: &who, now };
+            // Pricing writes more than once, and a sum that does not fit shows only at the end.
+            guarded(db, async |db| price::price_run(db, finish.run_id, &scope, &act).await).await?;
+        }
         sqlx::query(
             "update pipeline_run
              set status_id = (select status_id from status_lookup where code = $2),
