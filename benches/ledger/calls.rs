@@ -140,6 +140,7 @@ impl Work {
             outcome: if random.below(100) == 0 { Outcome::Error } else { Outcome::Ok },
             response_id: Some(format!("resp-{:016x}", random.next())),
             pipeline: None,
+            prompt: None,
         }
     }
 

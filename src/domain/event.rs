@@ -3,7 +3,7 @@
 //! The serde form of these types is the native JSONL format of `asmm import jsonl` and `asmm export
 //! jsonl`, and the keys of the Postgres functions.
 
-use super::{CallId, RunId, Status, StepId, Timestamp, TokenUsage, optional_name, required_name};
+use super::{CallId, CallPrompt, RunId, SentPrompt, Status, StepId, Timestamp, TokenUsage, optional_name, required_name};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub enum Event {
     Step(StartStep),
     /// A model was called.
     Call(Call),
+    /// A prompt was sent, in a call that comes later.
+    Prompt(SentPrompt),
     /// A run finishes.
     Finish(FinishRun),
     /// A step finishes, said apart from its start.
@@ -36,6 +38,7 @@ impl Event {
             Self::Run(run) => run.check(now),
             Self::Step(step) => step.check(now),
             Self::Call(call) => call.check(now),
+            Self::Prompt(prompt) => prompt.check(now),
             Self::Finish(finish) => finish.check(now),
             Self::FinishStep(finish) => finish.check(now),
         }
@@ -76,7 +79,7 @@ pub struct StartStep {
     /// The agent that does it; `""` when there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub agent: String,
-    /// The prompt version it uses: an id or `name@7`.
+    /// The prompt version it uses: an id or `name@7`; `name` and `name@label` are what they meant when it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_version: Option<String>,
     /// Which attempt this is, from 1.
@@ -132,7 +135,7 @@ impl TryFrom<String> for Outcome {
 }
 
 /// One request to a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// Its run.
@@ -173,6 +176,9 @@ pub struct Call {
     /// Names the pipeline of a run that may not have been started: the call then starts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<String>,
+    /// What was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<CallPrompt>,
 }
 
 fn chat() -> String {
@@ -281,6 +287,9 @@ impl Call {
         if let Some(usage) = &self.usage {
             usage.check()?;
         }
+        if let Some(prompt) = &self.prompt {
+            prompt.check(now).map_err(|e| e.at("`prompt`"))?;
+        }
         match self.latency_ms {
             Some(ms) if ms > MAX_LATENCY_MS => {
                 Err(Error::input(format!("`latency_ms` is {ms}; the limit is {MAX_LATENCY_MS} (30 days)"))
@@ -288,6 +297,14 @@ impl Call {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Call {
+    /// Splits off what was sent, which is recorded apart from the call.
+    pub fn take_prompt(&mut self) -> Option<SentPrompt> {
+        let (run_id, call_id, step_id, sent_at) = (self.run_id, self.call_id, self.step_id, self.called_at);
+        self.prompt.take().map(|prompt| SentPrompt { run_id, call_id, step_id, sent_at, prompt })
     }
 }
 

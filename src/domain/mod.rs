@@ -4,19 +4,25 @@
 //! value that exists is a value the ledger can hold.
 #![warn(clippy::float_arithmetic, clippy::as_conversions)]
 
+mod canonical;
+mod digest;
 mod event;
 mod id;
 mod money;
 mod name;
+mod prompt;
 mod status;
 mod time;
 mod usage;
 mod window;
 
+pub use canonical::canonical_json;
+pub use digest::Digest;
 pub use event::{Call, Event, FinishRun, FinishStep, Outcome, StartRun, StartStep};
 pub use id::{CallId, RunId, StepId};
 pub use money::Usd;
 pub use name::{MAX_NAME_CHARS, optional_name, required_name};
+pub use prompt::{CallPrompt, MAX_TEXT_BYTES, Sanitisation, SentPrompt};
 pub use status::Status;
 pub use time::Timestamp;
 pub use usage::{MAX_COUNT, TokenKind, TokenUsage};

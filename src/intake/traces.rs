@@ -159,6 +159,7 @@ impl<S: FnMut(Event) -> Result<()>> Reading<'_, S> {
             outcome: Outcome::Ok,
             response_id: None,
             pipeline: None,
+            prompt: None,
         })
     }
 

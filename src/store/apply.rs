@@ -47,8 +47,9 @@ impl Store {
                 Event::Run(_) => 0,
                 Event::Step(_) => 1,
                 Event::Call(_) => 2,
-                Event::FinishStep(_) => 3,
-                Event::Finish(_) => 4,
+                Event::Prompt(_) => 3,
+                Event::FinishStep(_) => 4,
+                Event::Finish(_) => 5,
             };
             (kind, *place)
         });

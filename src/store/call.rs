@@ -6,7 +6,7 @@ use crate::pricing::PricingState;
 use sqlx::FromRow;
 
 /// A call with its price.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RecordedCall {
     /// The call; its agent is resolved, and it names no pipeline.
     pub call: Call,
@@ -82,6 +82,7 @@ impl TryFrom<CallRow> for RecordedCall {
                 outcome: row.outcome,
                 response_id: row.response_id,
                 pipeline: None,
+                prompt: None,
             },
             pricing_state: row.pricing_state,
             cost: row.cost_pico,

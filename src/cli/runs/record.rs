@@ -232,6 +232,7 @@ pub(crate) async fn call(ctx: &Ctx, args: CallArgs) -> Result<Exit> {
         },
         response_id: args.response_id,
         pipeline: None,
+        prompt: None,
     };
     record(ctx, Event::Call(call), strict).await?;
     print_line(&call_id.to_string())?;
@@ -343,7 +344,7 @@ async fn reach(ctx: &Ctx, event: &Event) -> Result<()> {
     }
     match event {
         // Not read back: a user who may only write (`asmm_writer`) could not.
-        Event::Run(_) | Event::Step(_) | Event::Finish(_) | Event::FinishStep(_) => {
+        Event::Run(_) | Event::Step(_) | Event::Prompt(_) | Event::Finish(_) | Event::FinishStep(_) => {
             let applied = store.apply(std::slice::from_ref(event)).await?;
             applied.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
         }

@@ -125,5 +125,6 @@ fn call(run_id: RunId, call_id: CallId, response: &Response, words: &Words) -> C
         outcome: Outcome::Ok,
         response_id: Some(response.message_id.to_string()),
         pipeline: None,
+        prompt: None,
     }
 }

@@ -5,7 +5,7 @@
 //! key, which those structs refuse as unknown.
 
 use super::Line;
-use crate::domain::{Call, Event, FinishRun, FinishStep, StartRun, StartStep, Timestamp};
+use crate::domain::{Call, Event, FinishRun, FinishStep, SentPrompt, StartRun, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::value::CowStrDeserializer;
@@ -24,6 +24,7 @@ pub fn parse_line(text: &str, now: Timestamp) -> Result<Line> {
         "run" => Event::Run(parse(text, |run: &StartRun| run.check(now))?),
         "step" => Event::Step(parse(text, |step: &StartStep| step.check(now))?),
         "call" => Event::Call(parse(text, |call: &Call| call.check(now))?),
+        "prompt" => Event::Prompt(parse(text, |prompt: &SentPrompt| prompt.check(now))?),
         "finish" => Event::Finish(parse(text, |finish: &FinishRun| finish.check(now))?),
         "finish_step" => Event::FinishStep(parse(text, |finish: &FinishStep| finish.check(now))?),
         other => {

@@ -111,6 +111,7 @@ fn call(run: u128, n: u128) -> Call {
         outcome: Outcome::Ok,
         response_id: Some("resp-1".into()),
         pipeline: None,
+        prompt: None,
     }
 }
 

@@ -1,0 +1,173 @@
+//! What was sent to a model in one call.
+
+use super::{CallId, Digest, RunId, StepId, Timestamp, canonical_json, required_name};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The largest text of one call, in bytes of its canonical JSON; the same for its inputs.
+pub const MAX_TEXT_BYTES: usize = 4 << 20;
+/// The most messages of one call.
+const MAX_MESSAGES: usize = 10_000;
+
+/// Whether what was sent had been looked at for secrets and personal data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sanitisation {
+    /// Looked at, and nothing was found.
+    Clean,
+    /// Something was found and replaced.
+    Redacted,
+    /// Something was found, and let through as the policy says.
+    RawAllowed,
+    /// Nobody looked.
+    #[default]
+    Unscanned,
+}
+
+impl Sanitisation {
+    /// The word in columns and JSON.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Redacted => "redacted",
+            Self::RawAllowed => "raw_allowed",
+            Self::Unscanned => "unscanned",
+        }
+    }
+}
+
+impl TryFrom<String> for Sanitisation {
+    type Error = Error;
+
+    fn try_from(code: String) -> Result<Self> {
+        [Self::Clean, Self::Redacted, Self::RawAllowed, Self::Unscanned]
+            .into_iter()
+            .find(|state| state.code() == code)
+            .ok_or_else(|| {
+                Error::input(format!("sanitisation `{code}` is unknown"))
+                    .hint("it is clean, redacted, raw_allowed or unscanned")
+            })
+    }
+}
+
+/// What was sent in a call: a registered version and its inputs, or the exact text, or its digest alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallPrompt {
+    /// The registered version: its id, or `name@7`; `name` and `name@label` are what they meant when it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The template's inputs after sanitising.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Map<String, Value>>,
+    /// The digest of the canonical JSON of the messages sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_sha256: Option<Digest>,
+    /// The exact messages, from a pipeline that renders elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<Value>>,
+    /// Whether it had been looked at for secrets and personal data.
+    #[serde(default)]
+    pub sanitisation: Sanitisation,
+    /// When retention dropped the inputs and the text: only in a copied ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged_at: Option<Timestamp>,
+}
+
+impl CallPrompt {
+    /// The inputs as they are stored: canonical JSON.
+    pub fn stored_inputs(&self) -> Result<Option<String>> {
+        let Some(inputs) = &self.inputs else { return Ok(None) };
+        let text = canonical_json(&Value::Object(inputs.clone())).map_err(|e| e.at("`inputs`"))?;
+        check_size("inputs", text.len())?;
+        Ok(Some(text))
+    }
+
+    /// The messages as they are stored: canonical JSON.
+    pub fn stored_messages(&self) -> Result<Option<String>> {
+        let Some(messages) = &self.messages else { return Ok(None) };
+        check_messages(messages)?;
+        let text = canonical_json(&Value::Array(messages.clone())).map_err(|e| e.at("`messages`"))?;
+        check_size("messages", text.len())?;
+        Ok(Some(text))
+    }
+
+    /// Checks references, sizes and that the digest is that of the messages; `now` is the reader's clock.
+    pub fn check(&self, now: Timestamp) -> Result<()> {
+        if let Some(version) = &self.version {
+            required_name("version", version)?;
+        }
+        if let Some(purged_at) = self.purged_at {
+            purged_at.check("purged_at", now)?;
+            if self.inputs.is_some() || self.messages.is_some() {
+                return Err(Error::input("the prompt has both `purged_at` and what was purged"));
+            }
+        }
+        if self.version.is_none() && self.text_sha256.is_none() && self.messages.is_none() {
+            return Err(Error::input("the prompt names neither a `version` nor `messages` nor `text_sha256`")
+                .hint("say what was sent: a version and its inputs, or the exact messages"));
+        }
+        if self.inputs.is_some() && self.version.is_none() {
+            return Err(Error::input("the prompt has `inputs` but no `version` they belong to"));
+        }
+        self.stored_inputs()?;
+        if let (Some(text), Some(digest)) = (self.stored_messages()?, self.text_sha256)
+            && Digest::of(&text) != digest
+        {
+            return Err(Error::input("`text_sha256` is not the digest of `messages`")
+                .hint("it is SHA-256 of the canonical JSON of the messages; leave it out, it is computed"));
+        }
+        Ok(())
+    }
+}
+
+fn check_messages(messages: &[Value]) -> Result<()> {
+    if messages.is_empty() || messages.len() > MAX_MESSAGES {
+        return Err(Error::input(format!(
+            "`messages` has {} entries; it has 1 to {MAX_MESSAGES}",
+            messages.len()
+        )));
+    }
+    for (place, message) in messages.iter().enumerate() {
+        if !message.get("role").is_some_and(Value::is_string) {
+            return Err(Error::input(format!("message {} has no `role`", place + 1))
+                .hint("a message is {\"role\": \"user\", \"content\": …}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_size(field: &str, bytes: usize) -> Result<()> {
+    if bytes > MAX_TEXT_BYTES {
+        return Err(Error::input(format!("`{field}` is {bytes} bytes long; the limit is {MAX_TEXT_BYTES}"))
+            .hint("record its `text_sha256` alone"));
+    }
+    Ok(())
+}
+
+/// What was sent, recorded for a call that may be recorded later, or never be answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentPrompt {
+    /// The run.
+    pub run_id: RunId,
+    /// The call, made by the caller; the call itself may come later, under this id.
+    pub call_id: CallId,
+    /// Its step, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_id: Option<StepId>,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// What was sent.
+    pub prompt: CallPrompt,
+}
+
+impl SentPrompt {
+    /// Checks the prompt and the time; `now` is the reader's clock.
+    pub fn check(&self, now: Timestamp) -> Result<()> {
+        self.sent_at.check("sent_at", now)?;
+        self.prompt.check(now).map_err(|e| e.at("`prompt`"))
+    }
+}
