@@ -301,10 +301,12 @@ impl Call {
 }
 
 impl Call {
-    /// Splits off what was sent, which is recorded apart from the call.
-    pub fn take_prompt(&mut self) -> Option<SentPrompt> {
+    /// What was sent, which is recorded apart from the call.
+    #[must_use]
+    pub fn sent_prompt(&self) -> Option<SentPrompt> {
         let (run_id, call_id, step_id, sent_at) = (self.run_id, self.call_id, self.step_id, self.called_at);
-        self.prompt.take().map(|prompt| SentPrompt { run_id, call_id, step_id, sent_at, prompt })
+        let prompt = self.prompt.clone()?;
+        Some(SentPrompt { run_id, call_id, step_id, sent_at, prompt })
     }
 }
 

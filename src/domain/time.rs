@@ -18,6 +18,8 @@ const BUCKET_MICROS: i64 = 900 * MICROS_PER_SECOND;
 impl Timestamp {
     /// The earliest time the ledger takes, 2015-01-01: before it there was nothing to record.
     pub const EARLIEST: Timestamp = Timestamp(1_420_070_400 * MICROS_PER_SECOND);
+    /// After every time the ledger takes: the end of the year 9999.
+    pub const FAR: Timestamp = Timestamp(253_402_300_799 * MICROS_PER_SECOND);
 
     /// `micros` microseconds since the Unix epoch.
     #[must_use]

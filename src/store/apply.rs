@@ -5,10 +5,12 @@
 //! there costs as much as a thousand rows.
 
 use super::sqlite::{self, calls};
-use super::{MAX_BATCH, Recorded, SqliteStore, Store};
+use super::sent::{SentRow, Versions};
+use super::{MAX_BATCH, PostgresStore, Recorded, SqliteStore, Store};
 use crate::domain::{Call, Event, FinishStep, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use sqlx::SqliteConnection;
+use std::collections::HashSet;
 
 /// What became of a chunk.
 #[derive(Debug, Default)]
@@ -42,74 +44,127 @@ impl Store {
             _ => None,
         });
         self.resolve_names(names).await?;
-        valid.sort_by_key(|(place, change)| {
-            let kind = match change {
-                Event::Run(_) => 0,
-                Event::Step(_) => 1,
-                Event::Call(_) => 2,
-                Event::Prompt(_) => 3,
-                Event::FinishStep(_) => 4,
-                Event::Finish(_) => 5,
-            };
-            (kind, *place)
-        });
+        let chunk = self.in_order(&valid, &mut applied).await?;
         match self {
-            Store::Postgres(_) => self.apply_one_by_one(&valid, &mut applied).await?,
-            Store::Sqlite(s) => s.apply_in_one(&valid, &mut applied).await?,
+            Store::Postgres(s) => s.apply_one_by_one(chunk, &mut applied).await?,
+            Store::Sqlite(s) => s.apply_in_one(chunk, &mut applied).await?,
         }
         applied.refused.sort_by_key(|(place, _)| *place);
         Ok(applied)
     }
 
-    async fn apply_one_by_one(&self, changes: &[(usize, &Event)], applied: &mut Applied) -> Result<()> {
-        let Store::Postgres(s) = self else { return Ok(()) };
-        let mut calls: Vec<(usize, Call)> = Vec::new();
+    async fn in_order<'a>(
+        &self,
+        changes: &[(usize, &'a Event)],
+        applied: &mut Applied,
+    ) -> Result<Chunk<'a>> {
+        let mut chunk = Chunk::default();
+        let mut versions = Versions::default();
+        let mut steps = Vec::new();
+        let mut run_ends = Vec::new();
         for &(place, change) in changes {
-            if !calls.is_empty() && !matches!(change, Event::Call(_)) {
-                self.record_parts(std::mem::take(&mut calls), applied).await?;
-            }
-            let outcome = match change {
-                Event::Run(run) => s.start_run(run).await.map(drop),
-                Event::Step(step) => match s.start_step(step).await {
-                    Ok(_) => match finish_of(step) {
-                        Some(finish) => s.finish_step(&finish).await.map(drop),
-                        None => Ok(()),
-                    },
-                    Err(error) => Err(error),
-                },
-                Event::Call(call) => {
-                    calls.push((place, call.clone()));
-                    Ok(())
-                }
-                Event::FinishStep(finish) => s.finish_step(finish).await.map(drop),
-                Event::Finish(finish) => s.finish_run(finish).await.map(drop),
+            let sent = match change {
+                Event::Call(call) => call.sent_prompt(),
+                Event::Prompt(sent) => Some(sent.clone()),
+                _ => None,
             };
-            note(applied, place, outcome)?;
+            if let Some(sent) = sent {
+                match self.prepare_prompt(&sent, &mut versions).await {
+                    Ok(row) => chunk.prompts.push((place, row)),
+                    outcome => {
+                        note(applied, place, outcome.map(drop))?;
+                        continue;
+                    }
+                }
+            }
+            match change {
+                Event::Run(_) => chunk.starts.push((place, change)),
+                Event::Step(_) => steps.push((place, change)),
+                Event::Call(call) => chunk.calls.push((place, call.clone())),
+                Event::Prompt(_) => {}
+                Event::FinishStep(_) => chunk.ends.push((place, change)),
+                Event::Finish(_) => run_ends.push((place, change)),
+            }
         }
-        self.record_parts(calls, applied).await
+        chunk.starts.append(&mut steps);
+        chunk.ends.append(&mut run_ends);
+        Ok(chunk)
     }
+}
 
-    /// Records calls in batches. A batch that is refused is halved until the call at fault stands alone.
-    async fn record_parts(&self, calls: Vec<(usize, Call)>, applied: &mut Applied) -> Result<()> {
-        let Store::Postgres(s) = self else { return Ok(()) };
-        let mut parts: Vec<&[(usize, Call)]> = calls.chunks(MAX_BATCH).rev().collect();
+/// Changes in the order they are applied in.
+#[derive(Default)]
+struct Chunk<'a> {
+    starts: Vec<(usize, &'a Event)>,
+    calls: Vec<(usize, Call)>,
+    /// What was sent, in these calls or in calls that come later.
+    prompts: Vec<(usize, SentRow)>,
+    ends: Vec<(usize, &'a Event)>,
+}
+
+impl Chunk<'_> {
+    /// The prompts of calls that were refused or are in conflict are not recorded either.
+    fn drop_refused_prompts(&mut self, applied: &Applied) {
+        let refused: HashSet<usize> = applied.refused.iter().map(|(place, _)| *place).collect();
+        let conflicts: HashSet<_> = applied.calls.conflict.iter().collect();
+        self.prompts.retain(|(place, row)| !refused.contains(place) && !conflicts.contains(&row.key()));
+    }
+}
+
+impl PostgresStore {
+    async fn apply_one_by_one(&self, mut chunk: Chunk<'_>, applied: &mut Applied) -> Result<()> {
+        for (place, change) in std::mem::take(&mut chunk.starts) {
+            note(applied, place, self.apply_one(change).await)?;
+        }
+        let mut parts: Vec<&[(usize, Call)]> = chunk.calls.chunks(MAX_BATCH).rev().collect();
         while let Some(part) = parts.pop() {
             let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
-            match s.record_calls(&batch).await {
+            match self.record_calls(&batch, Vec::new()).await {
                 Ok(recorded) => applied.calls += recorded,
                 Err(error) if error.is_of_the_ledger() => return Err(error),
                 Err(error) => split(part, error, &mut parts, applied),
             }
         }
+        chunk.drop_refused_prompts(applied);
+        let mut parts: Vec<&[(usize, SentRow)]> = chunk.prompts.chunks(MAX_BATCH).rev().collect();
+        while let Some(part) = parts.pop() {
+            let rows: Vec<SentRow> = part.iter().map(|(_, row)| row.clone()).collect();
+            let mut connection = self.pool.acquire().await?;
+            match Self::record_prompts(&mut connection, &rows).await {
+                Ok(recorded) => applied.calls.conflict.extend(recorded.conflict),
+                Err(error) if error.is_of_the_ledger() => return Err(error),
+                Err(error) => split(part, error, &mut parts, applied),
+            }
+        }
+        for (place, change) in chunk.ends {
+            note(applied, place, self.apply_one(change).await)?;
+        }
         Ok(())
+    }
+
+    /// One change other than a call and what was sent in it.
+    async fn apply_one(&self, change: &Event) -> Result<()> {
+        match change {
+            Event::Run(run) => self.start_run(run).await.map(drop),
+            Event::Step(step) => {
+                self.start_step(step).await?;
+                match finish_of(step) {
+                    Some(finish) => self.finish_step(&finish).await.map(drop),
+                    None => Ok(()),
+                }
+            }
+            Event::FinishStep(finish) => self.finish_step(finish).await.map(drop),
+            Event::Finish(finish) => self.finish_run(finish).await.map(drop),
+            Event::Call(_) | Event::Prompt(_) => Ok(()),
+        }
     }
 }
 
 /// Puts the halves of a refused part back, or the one call aside.
-fn split<'a>(
-    part: &'a [(usize, Call)],
+fn split<'a, T>(
+    part: &'a [(usize, T)],
     error: Error,
-    parts: &mut Vec<&'a [(usize, Call)]>,
+    parts: &mut Vec<&'a [(usize, T)]>,
     applied: &mut Applied,
 ) {
     if let [(place, _)] = part {
@@ -139,21 +194,34 @@ fn finish_of(step: &StartStep) -> Option<FinishStep> {
 }
 
 impl SqliteStore {
-    async fn apply_in_one(&self, changes: &[(usize, &Event)], applied: &mut Applied) -> Result<()> {
+    async fn apply_in_one(&self, mut chunk: Chunk<'_>, applied: &mut Applied) -> Result<()> {
         let now = self.clock.now();
         let mut tx = self.begin().await?;
-        let mut calls: Vec<(usize, Call)> = Vec::new();
-        for &(place, change) in changes {
-            if !calls.is_empty() && !matches!(change, Event::Call(_)) {
-                record_parts(&mut tx, std::mem::take(&mut calls), now, applied).await?;
-            }
-            if let Event::Call(call) = change {
-                calls.push((place, call.clone()));
-                continue;
-            }
+        for (place, change) in std::mem::take(&mut chunk.starts) {
             note(applied, place, apply_one(&mut tx, change, now).await)?;
         }
-        record_parts(&mut tx, calls, now, applied).await?;
+        let mut parts: Vec<&[(usize, Call)]> = chunk.calls.chunks(MAX_BATCH).rev().collect();
+        while let Some(part) = parts.pop() {
+            let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
+            match sqlite::guarded(&mut tx, async |db| calls::record_calls(db, &batch, now).await).await {
+                Ok(recorded) => applied.calls += recorded,
+                Err(error) if error.is_of_the_ledger() => return Err(error),
+                Err(error) => split(part, error, &mut parts, applied),
+            }
+        }
+        chunk.drop_refused_prompts(applied);
+        let mut parts: Vec<&[(usize, SentRow)]> = chunk.prompts.chunks(MAX_BATCH).rev().collect();
+        while let Some(part) = parts.pop() {
+            let rows: Vec<SentRow> = part.iter().map(|(_, row)| row.clone()).collect();
+            match sqlite::guarded(&mut tx, async |db| SqliteStore::record_prompts(db, &rows).await).await {
+                Ok(recorded) => applied.calls.conflict.extend(recorded.conflict),
+                Err(error) if error.is_of_the_ledger() => return Err(error),
+                Err(error) => split(part, error, &mut parts, applied),
+            }
+        }
+        for (place, change) in chunk.ends {
+            note(applied, place, apply_one(&mut tx, change, now).await)?;
+        }
         Ok(tx.commit().await?)
     }
 }
@@ -171,25 +239,6 @@ async fn apply_one(db: &mut SqliteConnection, change: &Event, now: Timestamp) ->
         }
         Event::FinishStep(finish) => sqlite::finish_step(db, finish, now).await,
         Event::Finish(finish) => sqlite::finish_run(db, finish, now).await,
-        Event::Call(_) => Ok(()),
+        Event::Call(_) | Event::Prompt(_) => Ok(()),
     }
-}
-
-/// As [`Store::record_parts`], inside a transaction.
-async fn record_parts(
-    db: &mut SqliteConnection,
-    all: Vec<(usize, Call)>,
-    now: Timestamp,
-    applied: &mut Applied,
-) -> Result<()> {
-    let mut parts: Vec<&[(usize, Call)]> = all.chunks(MAX_BATCH).rev().collect();
-    while let Some(part) = parts.pop() {
-        let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
-        match sqlite::guarded(db, async |db| calls::record_calls(db, &batch, now).await).await {
-            Ok(recorded) => applied.calls += recorded,
-            Err(error) if error.is_of_the_ledger() => return Err(error),
-            Err(error) => split(part, error, &mut parts, applied),
-        }
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 //! Times are `timestamptz` in Postgres and integer microseconds in SQLite; ids are `uuid` and 16-byte
 //! blobs; money is `bigint` in both, and sums of it are `numeric` in Postgres.
 
-use crate::domain::{CallId, RunId, StepId, Timestamp, Usd};
+use crate::domain::{CallId, Digest, RunId, StepId, Timestamp, Usd};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -54,6 +54,44 @@ macro_rules! id_codec {
 }
 
 id_codec!(RunId, StepId, CallId);
+
+impl<DB: Database> Type<DB> for Digest
+where
+    Vec<u8>: Type<DB>,
+{
+    fn type_info() -> DB::TypeInfo {
+        <Vec<u8> as Type<DB>>::type_info()
+    }
+
+    fn compatible(ty: &DB::TypeInfo) -> bool {
+        <Vec<u8> as Type<DB>>::compatible(ty)
+    }
+}
+
+impl<'q, DB: Database> Encode<'q, DB> for Digest
+where
+    Vec<u8>: Encode<'q, DB>,
+{
+    fn encode_by_ref(&self, buffer: &mut DB::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        self.0.to_vec().encode(buffer)
+    }
+}
+
+impl<'r, DB: Database> Decode<'r, DB> for Digest
+where
+    Vec<u8>: Decode<'r, DB>,
+{
+    fn decode(value: DB::ValueRef<'r>) -> Result<Self, BoxDynError> {
+        let bytes = Vec::<u8>::decode(value)?;
+        bytes.try_into().map(Self).map_err(|_| "a digest has 32 bytes".into())
+    }
+}
+
+impl sqlx::postgres::PgHasArrayType for Digest {
+    fn array_type_info() -> sqlx::postgres::PgTypeInfo {
+        <Vec<u8> as sqlx::postgres::PgHasArrayType>::array_type_info()
+    }
+}
 
 impl Type<Postgres> for Timestamp {
     fn type_info() -> sqlx::postgres::PgTypeInfo {

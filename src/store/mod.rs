@@ -15,9 +15,12 @@ mod names;
 mod open;
 mod postgres;
 mod prices;
+mod prompts;
 mod record;
+mod replay;
 mod run;
 mod runs;
+mod sent;
 mod spend;
 mod sqlite;
 
@@ -28,9 +31,12 @@ pub use laws::BrokenLaw;
 pub use migrate::{MigrationName, SchemaState};
 pub use open::Location;
 pub use prices::{Alias, MissingPrice, PriceScope, Pushed, Repriced};
+pub use prompts::{LabelMove, NewVersion, PromptVersion, Pushed as PushedVersion, UsedVersion, VersionEntry};
 pub use record::MAX_BATCH;
+pub use replay::{ReplayedCall, Verdict};
 pub use run::{Recorded, Run, Step, Totals};
 pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend};
+pub use sent::Purged;
 pub use spend::{Filter, SpendBy, SpendKey};
 
 use crate::clock::Clock;

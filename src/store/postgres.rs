@@ -1,10 +1,12 @@
 //! Writing to Postgres: calls of the functions in `migrations/postgres/0005_writing.sql` and `0006_calls.sql`.
 //! What they answer is used as it is: a role that may only record may not read the tables.
 
+use super::sent::SentRow;
 use super::{PostgresStore, PriceScope, Recorded, Repriced, Run, Step};
 use crate::domain::{Call, CallId, FinishRun, FinishStep, RunId, StartRun, StartStep, TokenKind, Usd};
 use crate::error::{Error, Result};
 use serde::Deserialize;
+use sqlx::PgConnection;
 use sqlx::types::Json;
 
 /// `record_calls`' answer.
@@ -101,8 +103,22 @@ impl PostgresStore {
         Ok(Repriced { calls: u64::try_from(calls).unwrap_or_default(), before, after })
     }
 
+    /// Records calls, and what was sent in them, together. Without prompts it is one statement.
+    pub(super) async fn record_calls(&self, calls: &[Call], mut sent: Vec<SentRow>) -> Result<Recorded> {
+        if sent.is_empty() {
+            let mut connection = self.pool.acquire().await?;
+            return Self::record_call_rows(&mut connection, calls).await;
+        }
+        let mut tx = self.pool.begin().await?;
+        let mut recorded = Self::record_call_rows(&mut tx, calls).await?;
+        sent.retain(|row| !recorded.conflict.contains(&row.key()));
+        recorded.conflict.extend(Self::record_prompts(&mut tx, &sent).await?.conflict);
+        tx.commit().await?;
+        Ok(recorded)
+    }
+
     /// The typed door: one array a column, which Postgres takes in faster than JSON.
-    pub(super) async fn record_calls(&self, calls: &[Call]) -> Result<Recorded> {
+    async fn record_call_rows(db: &mut PgConnection, calls: &[Call]) -> Result<Recorded> {
         let column = |text: fn(&Call) -> &str| calls.iter().map(text).collect::<Vec<_>>();
         let mut query = sqlx::query_scalar(
             "select record_call_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
@@ -127,7 +143,7 @@ impl PostgresStore {
             )
             .bind(column(|c| c.outcome.code()))
             .bind(calls.iter().map(|c| c.response_id.as_deref()).collect::<Vec<_>>())
-            .fetch_one(&self.pool)
+            .fetch_one(db)
             .await?;
         Ok(Recorded {
             recorded: answer.recorded,

@@ -1,5 +1,6 @@
 //! Recording: the operations every pipeline uses, with one meaning on both databases.
 
+use super::sent::Versions;
 use super::{Recorded, Run, Step, Store, on_pool};
 use crate::domain::{Call, FinishRun, FinishStep, RunId, StartRun, StartStep, StepId};
 use crate::error::{Error, Result};
@@ -72,10 +73,15 @@ impl Store {
         for (place, call) in calls.iter().enumerate() {
             call.check(now).map_err(|e| e.at(format_args!("call {} of the batch", place + 1)))?;
         }
+        let mut versions = Versions::default();
+        let mut prompts = Vec::new();
+        for sent in calls.iter().filter_map(Call::sent_prompt) {
+            prompts.push(self.prepare_prompt(&sent, &mut versions).await?);
+        }
         self.resolve_names(calls.iter().map(|c| (c.provider.as_str(), c.model.as_str()))).await?;
         match self {
-            Store::Postgres(s) => s.record_calls(calls).await,
-            Store::Sqlite(s) => s.record_calls(calls).await,
+            Store::Postgres(s) => s.record_calls(calls, prompts).await,
+            Store::Sqlite(s) => s.record_calls(calls, prompts).await,
         }
     }
 

@@ -129,7 +129,7 @@ async fn with_step_agents(db: &mut SqliteConnection, calls: &[Call]) -> Result<V
     calls
         .iter()
         .map(|call| {
-            let mut call = Call { pipeline: None, ..call.clone() };
+            let mut call = Call { pipeline: None, prompt: None, ..call.clone() };
             if let Some(step) = call.step_id {
                 let agent =
                     agents.get(&(call.run_id, step)).ok_or_else(|| unknown_step(call.run_id, step))?;

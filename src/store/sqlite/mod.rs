@@ -9,9 +9,11 @@ mod price;
 
 use super::prices::who;
 use super::record::{unknown_run, unknown_step};
-use super::{PriceScope, Recorded, Repriced, Run, SqliteStore, Step};
+use super::sent::SentRow;
+use super::{PriceScope, PromptVersion, Recorded, Repriced, Run, SqliteStore, Step};
 use crate::domain::{Call, FinishRun, FinishStep, RunId, StartRun, StartStep, Status, StepId, Timestamp};
 use crate::error::{Error, Result};
+use crate::prompt::{Reference, VersionRef};
 use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
@@ -32,9 +34,11 @@ impl SqliteStore {
         Ok(tx.commit().await?)
     }
 
-    pub(super) async fn record_calls(&self, calls: &[Call]) -> Result<Recorded> {
+    pub(super) async fn record_calls(&self, calls: &[Call], mut sent: Vec<SentRow>) -> Result<Recorded> {
         let mut tx = self.begin().await?;
-        let recorded = calls::record_calls(&mut tx, calls, self.clock.now()).await?;
+        let mut recorded = calls::record_calls(&mut tx, calls, self.clock.now()).await?;
+        sent.retain(|row| !recorded.conflict.contains(&row.key()));
+        recorded.conflict.extend(SqliteStore::record_prompts(&mut tx, &sent).await?.conflict);
         tx.commit().await?;
         Ok(recorded)
     }
@@ -94,12 +98,15 @@ pub(super) async fn start_run(db: &mut SqliteConnection, run: &StartRun) -> Resu
 }
 
 pub(super) async fn start_step(db: &mut SqliteConnection, step: &StartStep, now: Timestamp) -> Result<()> {
+    find_run(db, step.run_id).await?.ok_or_else(|| unknown_run(step.run_id))?;
+    let stored = find_step(db, step.run_id, step.step_id).await?;
+    // A label means what it meant when the step started, also when the step is sent again later.
+    let at = stored.as_ref().map(|stored| stored.started_at).or(step.started_at).unwrap_or(now);
     let version = match &step.prompt_version {
-        Some(reference) => Some(find_prompt_version(db, reference).await?),
+        Some(reference) => Some(find_prompt_version(db, reference, at).await?),
         None => None,
     };
-    find_run(db, step.run_id).await?.ok_or_else(|| unknown_run(step.run_id))?;
-    match find_step(db, step.run_id, step.step_id).await? {
+    match stored {
         None => insert_step(db, step, version.as_ref().map(|(id, _)| *id), now).await,
         Some(stored) if is_same_step(&stored, step, version.as_ref().map(|(_, name)| name.as_str())) => {
             Ok(())
@@ -283,24 +290,46 @@ async fn insert_step(
     Ok(())
 }
 
-/// A prompt version by its id or as `name@7`: its id, and its name as `name@7`.
-async fn find_prompt_version(db: &mut SqliteConnection, reference: &str) -> Result<(i64, String)> {
-    let (name, number) = match reference.rsplit_once('@') {
-        Some((name, version)) => (name, version.parse::<i64>().ok()),
-        None => ("", reference.parse::<i64>().ok()),
+/// The version that a reference meant at a time: its id, and its name as `name@7`.
+async fn find_prompt_version(
+    db: &mut SqliteConnection,
+    reference: &str,
+    at: Timestamp,
+) -> Result<(i64, String)> {
+    let found = match reference.parse::<i64>() {
+        Ok(id) => {
+            sqlx::query_as(include_str!("../../../queries/prompt_version_by_id.sql"))
+                .bind(id)
+                .fetch_all(db)
+                .await?
+        }
+        Err(_) => find_by_reference(db, &reference.parse()?, at).await?,
     };
-    let found: Option<(i64, String)> = sqlx::query_as(
-        "select v.prompt_version_id, p.name || '@' || v.version
-         from prompt_version v
-         join prompt p on p.prompt_id = v.prompt_id
-         where case when $1 = '' then v.prompt_version_id = $2 else p.name = $1 and v.version = $2 end",
-    )
-    .bind(name)
-    .bind(number)
-    .fetch_optional(db)
-    .await?;
-    found.ok_or_else(|| {
-        Error::not_found(format!("prompt version `{reference}` is unknown"))
-            .hint("name a version's id or `name@7`")
-    })
+    PromptVersion::only(found, reference).map(|v| (v.entry.prompt_version_id, v.entry.to_string()))
+}
+
+async fn find_by_reference(
+    db: &mut SqliteConnection,
+    reference: &Reference,
+    at: Timestamp,
+) -> Result<Vec<PromptVersion>> {
+    let (number, label) = match &reference.version {
+        VersionRef::Latest => (None, None),
+        VersionRef::Number(number) => (Some(i64::from(*number)), None),
+        VersionRef::Label(label) => (None, Some(label.as_str())),
+        VersionRef::Digest(digits) => {
+            return Ok(sqlx::query_as(include_str!("../../../queries/prompt_version_by_digest.sql"))
+                .bind(&reference.name)
+                .bind(format!("sha256:{digits}"))
+                .fetch_all(db)
+                .await?);
+        }
+    };
+    Ok(sqlx::query_as(include_str!("../../../queries/prompt_version_find.sql"))
+        .bind(&reference.name)
+        .bind(number)
+        .bind(label)
+        .bind(at)
+        .fetch_all(db)
+        .await?)
 }

@@ -1,0 +1,384 @@
+//! The prompt registry: versions that never change, and labels that move.
+
+use super::prices::who;
+use super::{Store, on_pool};
+use crate::domain::{Digest, Timestamp};
+use crate::error::{Error, Result};
+use crate::prompt::{Content, Reference, VersionRef};
+use sqlx::FromRow;
+use std::str::FromStr;
+
+/// A version to be pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVersion {
+    /// The prompt's name.
+    pub name: String,
+    /// What it says about itself.
+    pub description: String,
+    /// The digest of `content`.
+    pub digest: Digest,
+    /// The canonical JSON of what the version means.
+    pub content: String,
+    /// The YAML file as written.
+    pub source: String,
+}
+
+/// What became of a pushed version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The version that says what was pushed.
+    pub version: VersionEntry,
+    /// Whether it was made now, rather than being the latest already.
+    pub is_new: bool,
+    /// Whether the label was moved to it now.
+    pub label_moved: bool,
+}
+
+/// A version without what it says.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct VersionEntry {
+    /// Its number in the database.
+    pub prompt_version_id: i64,
+    /// The prompt's name.
+    pub name: String,
+    /// Its number, from 1.
+    #[sqlx(try_from = "i64")]
+    pub version: u32,
+    /// The digest of its content.
+    pub digest: Digest,
+    /// What its author says about it.
+    pub description: String,
+    /// When it was pushed.
+    pub created_at: Timestamp,
+    /// Who pushed it.
+    pub created_by: String,
+    /// The commit of the folder it was pushed from.
+    pub git_commit: Option<String>,
+}
+
+/// A version and where it was used.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct UsedVersion {
+    /// The version.
+    #[sqlx(flatten)]
+    pub entry: VersionEntry,
+    /// Runs with a step or a call that used it.
+    #[sqlx(try_from = "i64")]
+    pub runs: u64,
+    /// Calls in which it was sent.
+    #[sqlx(try_from = "i64")]
+    pub calls: u64,
+}
+
+/// A version and what it says.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct PromptVersion {
+    /// The version.
+    #[sqlx(flatten)]
+    pub entry: VersionEntry,
+    /// The canonical JSON of what it means.
+    pub content: String,
+    /// The YAML file as it was pushed.
+    pub source: String,
+}
+
+impl PromptVersion {
+    /// The one version found for `reference`.
+    pub(super) fn only(found: Vec<PromptVersion>, reference: &str) -> Result<PromptVersion> {
+        let mut found = found.into_iter();
+        match (found.next(), found.next()) {
+            (Some(version), None) => Ok(version),
+            (Some(_), Some(_)) => {
+                Err(Error::input(format!("`{reference}` is not the only version with such a digest"))
+                    .hint("give more digits of it"))
+            }
+            (None, _) => Err(unknown_version(reference)),
+        }
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// Of kind `Conflict` when the stored content does not have the stored digest: somebody changed it past
+    /// the triggers.
+    pub fn parsed(&self) -> Result<Content> {
+        let found = Digest::of(&self.content);
+        if found != self.entry.digest {
+            return Err(Error::conflict(format!(
+                "the content of `{}` was changed: its digest is {}, and was {} when it was pushed",
+                self.entry,
+                found.short(),
+                self.entry.digest.short()
+            ))
+            .hint("restore the registry from a backup; `asmm doctor` names all that was changed"));
+        }
+        Content::from_canonical(&self.content)
+    }
+}
+
+impl std::fmt::Display for VersionEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
+    }
+}
+
+/// A move of a label.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct LabelMove {
+    /// The prompt.
+    pub name: String,
+    /// The label.
+    pub label: String,
+    /// Where it points since then.
+    pub prompt_version_id: i64,
+    /// The number of that version.
+    #[sqlx(try_from = "i64")]
+    pub version: u32,
+    /// When it was moved.
+    pub moved_at: Timestamp,
+    /// Who moved it.
+    pub moved_by: String,
+}
+
+/// Expands one body in a transaction that no other push can be in. Numbers then follow each other.
+macro_rules! in_registry {
+    ($store:expr, |$tx:ident| $body:expr) => {
+        match $store {
+            Store::Postgres(s) => {
+                let mut tx = s.pool.begin().await?;
+                sqlx::query("select pg_advisory_xact_lock('prompt'::regclass::oid::bigint)")
+                    .execute(&mut *tx)
+                    .await?;
+                let $tx = &mut tx;
+                let outcome = $body;
+                tx.commit().await?;
+                outcome
+            }
+            Store::Sqlite(s) => {
+                let mut tx = s.begin().await?;
+                let $tx = &mut tx;
+                let outcome = $body;
+                tx.commit().await?;
+                outcome
+            }
+        }
+    };
+}
+
+/// Appends a move of a label, unless it points there already; answers whether it did. Expanded for either
+/// database in an open transaction.
+macro_rules! move_label {
+    ($tx:ident, $version:expr, $label:expr, $now:expr) => {{
+        let current: Option<i64> = sqlx::query_scalar(
+            "select l.prompt_version_id
+             from prompt_label l
+             join prompt p on p.prompt_id = l.prompt_id
+             where p.name = $1 and l.label = $2
+             order by l.prompt_label_id desc
+             limit 1",
+        )
+        .bind(&$version.name)
+        .bind($label)
+        .fetch_optional(&mut **$tx)
+        .await?;
+        let moves = current != Some($version.prompt_version_id);
+        if moves {
+            sqlx::query(
+                "insert into prompt_label (prompt_id, label, prompt_version_id, moved_at, moved_by)
+                 select v.prompt_id, $2, v.prompt_version_id, $3, $4
+                 from prompt_version v
+                 where v.prompt_version_id = $1",
+            )
+            .bind($version.prompt_version_id)
+            .bind($label)
+            .bind($now)
+            .bind(who())
+            .execute(&mut **$tx)
+            .await?;
+        }
+        moves
+    }};
+}
+
+/// Adds a version unless the latest one says the same; answers the version and whether it is new.
+macro_rules! push_one {
+    ($tx:ident, $new:expr, $git_commit:expr, $now:expr) => {{
+        sqlx::query(
+            "insert into prompt (name, created_at)
+             select $1, $2
+             where not exists (select 1 from prompt where name = $1)",
+        )
+        .bind(&$new.name)
+        .bind($now)
+        .execute(&mut **$tx)
+        .await?;
+        let latest: Option<PromptVersion> =
+            sqlx::query_as(include_str!("../../queries/prompt_version_find.sql"))
+                .bind(&$new.name)
+                .bind(None::<i64>)
+                .bind(None::<&str>)
+                .bind(Timestamp::FAR)
+                .fetch_optional(&mut **$tx)
+                .await?;
+        match latest {
+            Some(latest) if latest.entry.digest == $new.digest => (latest.entry, false),
+            latest => {
+                let version = latest.map_or(1, |latest| latest.entry.version + 1);
+                let id: i64 = sqlx::query_scalar(
+                    "insert into prompt_version
+                       (prompt_id, version, digest, content, source, description, created_at, created_by, git_commit)
+                     select p.prompt_id, cast($2 as integer), $3, $4, $5, $6, $7, $8, $9
+                     from prompt p
+                     where p.name = $1
+                     returning prompt_version_id",
+                )
+                .bind(&$new.name)
+                .bind(i64::from(version))
+                .bind($new.digest)
+                .bind(&$new.content)
+                .bind(&$new.source)
+                .bind(&$new.description)
+                .bind($now)
+                .bind(who())
+                .bind($git_commit)
+                .fetch_one(&mut **$tx)
+                .await?;
+                let entry = VersionEntry {
+                    prompt_version_id: id,
+                    name: $new.name.clone(),
+                    version,
+                    digest: $new.digest,
+                    description: $new.description.clone(),
+                    created_at: $now,
+                    created_by: who(),
+                    git_commit: $git_commit.map(str::to_owned),
+                };
+                (entry, true)
+            }
+        }
+    }};
+}
+
+impl Store {
+    /// Pushes versions, all or none: those that differ from their prompt's latest become new ones. With
+    /// `label`, it is moved to each of them.
+    ///
+    /// # Errors
+    /// When the ledger fails; then nothing was pushed.
+    pub async fn push_prompts(
+        &self,
+        versions: &[NewVersion],
+        label: Option<&str>,
+        git_commit: Option<&str>,
+    ) -> Result<Vec<Pushed>> {
+        let now = self.now();
+        let mut pushed = Vec::with_capacity(versions.len());
+        in_registry!(self, |tx| {
+            for new in versions {
+                let (version, is_new) = push_one!(tx, new, git_commit, now);
+                let label_moved = match label {
+                    Some(label) => move_label!(tx, version, label, now),
+                    None => false,
+                };
+                pushed.push(Pushed { version, is_new, label_moved });
+            }
+        });
+        Ok(pushed)
+    }
+
+    /// Moves a label to a version; answers whether it pointed elsewhere before.
+    pub async fn move_label(&self, version: &VersionEntry, label: &str) -> Result<bool> {
+        let now = self.now();
+        Ok(in_registry!(self, |tx| move_label!(tx, version, label, now)))
+    }
+
+    /// The version that `reference` meant at a time.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, `Input` when a digest's digits fit more than one.
+    pub async fn prompt_version(&self, reference: &Reference, at: Timestamp) -> Result<PromptVersion> {
+        let (number, label) = match &reference.version {
+            VersionRef::Latest => (None, None),
+            VersionRef::Number(number) => (Some(i64::from(*number)), None),
+            VersionRef::Label(label) => (None, Some(label.as_str())),
+            VersionRef::Digest(digits) => return self.prompt_version_by_digest(reference, digits).await,
+        };
+        let found: Option<PromptVersion> = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/prompt_version_find.sql"))
+                .bind(&reference.name)
+                .bind(number)
+                .bind(label)
+                .bind(at)
+                .fetch_optional(pool)
+                .await?
+        });
+        found.ok_or_else(|| unknown_version(reference))
+    }
+
+    async fn prompt_version_by_digest(&self, reference: &Reference, digits: &str) -> Result<PromptVersion> {
+        let found: Vec<PromptVersion> = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/prompt_version_by_digest.sql"))
+                .bind(&reference.name)
+                .bind(format!("sha256:{digits}"))
+                .fetch_all(pool)
+                .await?
+        });
+        PromptVersion::only(found, &reference.to_string())
+    }
+
+    /// The version that a recorded reference meant at a time: a version's id, or as [`Store::prompt_version`].
+    pub async fn recorded_version(&self, reference: &str, at: Timestamp) -> Result<PromptVersion> {
+        match reference.parse::<i64>() {
+            Ok(id) => self.find_version_by_id(id).await?.ok_or_else(|| unknown_version(reference)),
+            Err(_) => self.prompt_version(&Reference::from_str(reference)?, at).await,
+        }
+    }
+
+    /// The version with this id in the database, if it is there.
+    pub async fn find_version_by_id(&self, prompt_version_id: i64) -> Result<Option<PromptVersion>> {
+        on_pool!(self, |pool| Ok(sqlx::query_as(include_str!("../../queries/prompt_version_by_id.sql"))
+            .bind(prompt_version_id)
+            .fetch_optional(pool)
+            .await?))
+    }
+
+    /// Versions with what they say, in the order they were pushed; `after` is the last id of the page before.
+    pub async fn prompt_versions_page(&self, after: i64, limit: u32) -> Result<Vec<PromptVersion>> {
+        on_pool!(self, |pool| Ok(sqlx::query_as(include_str!("../../queries/prompt_version_page.sql"))
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await?))
+    }
+
+    /// The prompts, by name, with the version that was the latest at a time.
+    pub async fn prompts(&self, at: Timestamp) -> Result<Vec<VersionEntry>> {
+        on_pool!(self, |pool| Ok(sqlx::query_as(include_str!("../../queries/prompt_list.sql"))
+            .bind(at)
+            .fetch_all(pool)
+            .await?))
+    }
+
+    /// The versions of a prompt, newest first, and where they were used.
+    pub async fn prompt_log(&self, name: &str) -> Result<Vec<UsedVersion>> {
+        on_pool!(self, |pool| Ok(sqlx::query_as(include_str!("../../queries/prompt_log.sql"))
+            .bind(name)
+            .fetch_all(pool)
+            .await?))
+    }
+
+    /// Every move of labels until a time, oldest first, of one prompt or of all.
+    pub async fn label_moves(&self, name: Option<&str>, until: Timestamp) -> Result<Vec<LabelMove>> {
+        on_pool!(self, |pool| Ok(sqlx::query_as(include_str!("../../queries/prompt_label_list.sql"))
+            .bind(name)
+            .bind(until)
+            .fetch_all(pool)
+            .await?))
+    }
+}
+
+fn unknown_version(reference: impl std::fmt::Display) -> Error {
+    Error::not_found(format!("prompt version `{reference}` is unknown")).hint(
+        "name a version's id, `name`, `name@7`, `name@label` or `name@sha256:…`; see `asmm prompts list`",
+    )
+}

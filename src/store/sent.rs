@@ -1,0 +1,418 @@
+//! What was sent: recording it beside the calls, and dropping it when its time is over.
+//!
+//! It is recorded under its call's id, in the same transaction as the call, or before it. Inputs and texts are
+//! stored as canonical JSON, so that their digest means what was sent.
+
+use super::sqlite::calls::hex;
+use super::{PostgresStore, PromptVersion, Recorded, SqliteStore, Store};
+use crate::domain::{CallId, Digest, RunId, Sanitisation, SentPrompt, StepId, Timestamp};
+use crate::error::{Error, Result};
+use crate::prompt::Content;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, SqliteConnection};
+use std::collections::{BTreeSet, HashMap};
+
+/// A sent prompt as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SentRow {
+    run_id: RunId,
+    call_id: CallId,
+    step_id: Option<StepId>,
+    sent_at: Timestamp,
+    /// What the database is asked to find: an id, where it is known here.
+    version: Option<String>,
+    version_id: Option<i64>,
+    inputs: Option<String>,
+    digest: Option<Digest>,
+    body: Option<String>,
+    sanitisation: Sanitisation,
+    purged_at: Option<Timestamp>,
+}
+
+impl SentRow {
+    pub(super) fn key(&self) -> (RunId, CallId) {
+        (self.run_id, self.call_id)
+    }
+}
+
+/// The versions that a batch names, each looked up once.
+#[derive(Debug, Default)]
+pub(super) struct Versions {
+    /// By reference, and by time where that matters.
+    found: HashMap<(String, Option<Timestamp>), (i64, Option<Content>)>,
+}
+
+/// What retention dropped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Purged {
+    /// Calls whose inputs or texts went.
+    pub calls: u64,
+    /// Texts that went.
+    pub texts: u64,
+}
+
+impl std::ops::AddAssign for Purged {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.texts += other.texts;
+    }
+}
+
+/// How many calls are purged in one transaction: whoever records a text waits so long.
+const PURGE_AT_ONCE: i64 = 10_000;
+
+impl Store {
+    /// A sent prompt as it will be stored. What was rendered from a version and inputs gets its digest here,
+    /// unless the caller computed it.
+    pub(super) async fn prepare_prompt(&self, sent: &SentPrompt, versions: &mut Versions) -> Result<SentRow> {
+        let prompt = &sent.prompt;
+        let body = prompt.stored_messages()?;
+        let mut digest = prompt.text_sha256.or_else(|| body.as_ref().map(Digest::of));
+        let renders = digest.is_none() && prompt.purged_at.is_none();
+        let is_sqlite = matches!(self, Store::Sqlite(_));
+        let (mut version, mut version_id) = (prompt.version.clone(), None);
+        if let Some(reference) = &prompt.version
+            && (renders || is_sqlite)
+        {
+            let (id, content) = self.version_of(reference, sent.sent_at, renders, versions).await?;
+            (version, version_id) = (Some(id.to_string()), Some(id));
+            if let Some(content) = content.filter(|_| renders) {
+                let inputs = prompt.inputs.clone().unwrap_or_default();
+                digest = Some(content.render(&inputs).and_then(|text| text.digest()).map_err(|e| {
+                    e.at(format_args!("call `{}`: prompt version `{reference}`", sent.call_id))
+                })?);
+            }
+        }
+        Ok(SentRow {
+            run_id: sent.run_id,
+            call_id: sent.call_id,
+            step_id: sent.step_id,
+            sent_at: sent.sent_at,
+            version,
+            version_id,
+            inputs: prompt.stored_inputs()?,
+            digest,
+            body,
+            sanitisation: prompt.sanitisation,
+            purged_at: prompt.purged_at,
+        })
+    }
+
+    async fn version_of<'v>(
+        &self,
+        reference: &str,
+        at: Timestamp,
+        with_content: bool,
+        versions: &'v mut Versions,
+    ) -> Result<(i64, Option<&'v Content>)> {
+        let is_exact = reference.rsplit_once('@').map_or(reference, |(_, part)| part);
+        let is_exact =
+            is_exact.starts_with("sha256:") || is_exact.bytes().all(|byte| byte.is_ascii_digit());
+        let key = (reference.to_owned(), Some(at).filter(|_| !is_exact));
+        let known = versions.found.get(&key);
+        if known.is_none_or(|(_, content)| with_content && content.is_none()) {
+            let version: PromptVersion = self.recorded_version(reference, at).await?;
+            let content = if with_content { Some(version.parsed()?) } else { None };
+            versions.found.insert(key.clone(), (version.entry.prompt_version_id, content));
+        }
+        match versions.found.get(&key) {
+            Some((id, content)) => Ok((*id, content.as_ref())),
+            None => Err(Error::not_found(format!("prompt version `{reference}` is unknown"))),
+        }
+    }
+
+    /// Records what was sent in calls that are recorded later, or never answered; all or none. What is known is
+    /// left alone, what differs from what is recorded is reported as a conflict and left alone too.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown run, step or version, `Input` for a value the ledger does not take or inputs that
+    /// do not fit their version. Then nothing of the batch is recorded.
+    pub async fn record_prompts(&self, sent: &[SentPrompt]) -> Result<Recorded> {
+        let now = self.now();
+        let mut versions = Versions::default();
+        let mut rows = Vec::with_capacity(sent.len());
+        for (place, one) in sent.iter().enumerate() {
+            let place = place + 1;
+            one.check(now).map_err(|e| e.at(format_args!("prompt {place} of the batch")))?;
+            rows.push(self.prepare_prompt(one, &mut versions).await?);
+        }
+        self.record_prompt_rows(&rows).await
+    }
+
+    pub(super) async fn record_prompt_rows(&self, rows: &[SentRow]) -> Result<Recorded> {
+        match self {
+            Store::Postgres(s) => {
+                let mut connection = s.pool.acquire().await?;
+                PostgresStore::record_prompts(&mut connection, rows).await
+            }
+            Store::Sqlite(s) => {
+                let mut tx = s.begin().await?;
+                let recorded = SqliteStore::record_prompts(&mut tx, rows).await?;
+                tx.commit().await?;
+                Ok(recorded)
+            }
+        }
+    }
+
+    /// How many calls sent before a time still have inputs or a text, and how many texts they alone need.
+    pub async fn purgeable(&self, before: Timestamp) -> Result<Purged> {
+        let (calls, texts): (i64, i64) = super::on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/prompt_purgeable.sql"))
+                .bind(before)
+                .fetch_one(pool)
+                .await?
+        });
+        Ok(Purged {
+            calls: calls.try_into().unwrap_or_default(),
+            texts: texts.try_into().unwrap_or_default(),
+        })
+    }
+
+    /// Drops the inputs and texts of calls sent before a time. Versions, digests and spend stay.
+    pub async fn purge_inputs(&self, before: Timestamp) -> Result<Purged> {
+        let mut all = Purged::default();
+        loop {
+            let purged = match self {
+                Store::Postgres(s) => s.purge_some(before).await?,
+                Store::Sqlite(s) => s.purge_some(before).await?,
+            };
+            if purged.calls == 0 {
+                return Ok(all);
+            }
+            all += purged;
+        }
+    }
+}
+
+/// The answer of `record_prompt_rows`.
+#[derive(Deserialize)]
+struct Answer {
+    recorded: u64,
+    duplicate: u64,
+    conflict: Vec<Key>,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    run_id: RunId,
+    call_id: CallId,
+}
+
+impl PostgresStore {
+    pub(super) async fn record_prompts(db: &mut PgConnection, rows: &[SentRow]) -> Result<Recorded> {
+        if rows.is_empty() {
+            return Ok(Recorded::default());
+        }
+        let Json(answer): Json<Answer> =
+            sqlx::query_scalar("select record_prompt_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+                .bind(rows.iter().map(|r| r.run_id).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.call_id).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.step_id).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.sent_at).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.version.as_deref()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.inputs.as_deref()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.digest).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.body.as_deref()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.sanitisation.code()).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.purged_at).collect::<Vec<_>>())
+                .fetch_one(db)
+                .await?;
+        Ok(Recorded {
+            recorded: answer.recorded,
+            duplicate: answer.duplicate,
+            conflict: answer.conflict.into_iter().map(|k| (k.run_id, k.call_id)).collect(),
+            unpriced: 0,
+        })
+    }
+
+    async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
+        let Json(purged) = sqlx::query_scalar("select purge_inputs($1, $2, $3::integer)")
+            .bind(before)
+            .bind(self.clock.now())
+            .bind(PURGE_AT_ONCE)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(purged)
+    }
+}
+
+/// What is recorded of a call's prompt, to compare.
+#[derive(FromRow)]
+struct Known {
+    run_id: RunId,
+    call_id: CallId,
+    prompt_version_id: Option<i64>,
+    text_sha256: Option<Digest>,
+    inputs: Option<String>,
+    purged_at: Option<Timestamp>,
+}
+
+impl SqliteStore {
+    /// Records what was sent in the transaction that `db` is in. On an error the caller gives that up.
+    pub(super) async fn record_prompts(db: &mut SqliteConnection, rows: &[SentRow]) -> Result<Recorded> {
+        if rows.is_empty() {
+            return Ok(Recorded::default());
+        }
+        check_places(db, rows).await?;
+        let keys: Vec<_> = rows.iter().map(|r| [hex(r.run_id.0), hex(r.call_id.0)]).collect();
+        let stored: Vec<Known> = sqlx::query_as(
+            "select p.run_id, p.call_id, p.prompt_version_id, p.text_sha256, p.inputs, p.purged_at
+             from json_each($1) j
+             join llm_call_prompt p on p.run_id = unhex(j.value ->> 0) and p.call_id = unhex(j.value ->> 1)",
+        )
+        .bind(json!(keys).to_string())
+        .fetch_all(&mut *db)
+        .await?;
+        let mut known: HashMap<(RunId, CallId), Known> =
+            stored.into_iter().map(|k| ((k.run_id, k.call_id), k)).collect();
+
+        let mut recorded = Recorded::default();
+        let mut fresh: Vec<&SentRow> = Vec::with_capacity(rows.len());
+        for row in rows {
+            match known.get(&row.key()) {
+                Some(stored) if is_same(stored, row) => recorded.duplicate += 1,
+                Some(_) => recorded.conflict.push(row.key()),
+                None => {
+                    known.insert(row.key(), Known::of(row));
+                    fresh.push(row);
+                }
+            }
+        }
+        recorded.recorded = fresh.len().try_into().unwrap_or(u64::MAX);
+        insert(db, &fresh).await?;
+        Ok(recorded)
+    }
+
+    async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
+        let mut tx = self.begin().await?;
+        let digests: Vec<Option<Digest>> = sqlx::query_scalar(
+            "update llm_call_prompt
+             set inputs = null, purged_at = $2
+             where (run_id, call_id) in (
+               select p.run_id, p.call_id
+               from llm_call_prompt p
+               where p.sent_at < $1
+                 and p.purged_at is null
+                 and (p.inputs <> '{}' or exists (select 1 from prompt_text t where t.text_sha256 = p.text_sha256))
+               limit $3)
+             returning text_sha256",
+        )
+        .bind(before)
+        .bind(self.clock.now())
+        .bind(PURGE_AT_ONCE)
+        .fetch_all(&mut *tx)
+        .await?;
+        let distinct: BTreeSet<String> = digests.iter().flatten().map(Digest::hex).collect();
+        let texts = sqlx::query(
+            "delete from prompt_text
+             where text_sha256 in (select unhex(j.value) from json_each($1) j)
+               and not exists (
+                 select 1
+                 from llm_call_prompt p
+                 where p.text_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
+        )
+        .bind(json!(distinct).to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Purged {
+            calls: digests.len().try_into().unwrap_or(u64::MAX),
+            texts: texts.rows_affected(),
+        })
+    }
+}
+
+impl Known {
+    fn of(row: &SentRow) -> Self {
+        Known {
+            run_id: row.run_id,
+            call_id: row.call_id,
+            prompt_version_id: row.version_id,
+            text_sha256: row.digest,
+            inputs: row.inputs.clone(),
+            purged_at: row.purged_at,
+        }
+    }
+}
+
+/// Whether a prompt is the recorded one. What was purged since cannot be compared, and its digest can.
+fn is_same(known: &Known, row: &SentRow) -> bool {
+    known.prompt_version_id == row.version_id
+        && known.text_sha256 == row.digest
+        && (known.purged_at.is_some() || row.purged_at.is_some() || known.inputs == row.inputs)
+}
+
+/// The runs and steps must be there.
+async fn check_places(db: &mut SqliteConnection, rows: &[SentRow]) -> Result<()> {
+    let places: BTreeSet<(RunId, Option<StepId>)> = rows.iter().map(|r| (r.run_id, r.step_id)).collect();
+    let asked: Vec<_> =
+        places.iter().map(|(run, step)| json!([hex(run.0), step.map(|s| hex(s.0))])).collect();
+    let missing: Option<(Option<RunId>, Option<String>, Option<String>)> = sqlx::query_as(
+        "select r.run_id, j.value ->> 0, j.value ->> 1
+         from json_each($1) j
+         left join pipeline_run r on r.run_id = unhex(j.value ->> 0)
+         left join pipeline_step_run t on t.run_id = r.run_id and t.step_id = unhex(j.value ->> 1)
+         where r.run_id is null or (j.value ->> 1 is not null and t.step_id is null)
+         limit 1",
+    )
+    .bind(Value::from(asked).to_string())
+    .fetch_optional(db)
+    .await?;
+    match missing {
+        None => Ok(()),
+        Some((None, Some(run), _)) => Err(super::record::unknown_run(run.parse()?)),
+        Some((_, run, step)) => Err(super::record::unknown_step(
+            run.unwrap_or_default().parse()?,
+            step.unwrap_or_default().parse()?,
+        )),
+    }
+}
+
+async fn insert(db: &mut SqliteConnection, rows: &[&SentRow]) -> Result<()> {
+    let texts: HashMap<Digest, &str> =
+        rows.iter().filter_map(|r| Some((r.digest?, r.body.as_deref()?))).collect();
+    let sent_at = rows.iter().map(|r| r.sent_at.micros()).max().unwrap_or_default();
+    for (digest, body) in texts {
+        sqlx::query(
+            "insert into prompt_text (text_sha256, body, recorded_at)
+             select $1, $2, $3
+             where not exists (select 1 from prompt_text where text_sha256 = $1)",
+        )
+        .bind(digest)
+        .bind(body)
+        .bind(sent_at)
+        .execute(&mut *db)
+        .await?;
+    }
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|r| {
+            json!([
+                hex(r.run_id.0),
+                hex(r.call_id.0),
+                r.version_id,
+                r.inputs,
+                r.digest.map(|d| d.hex()),
+                r.sanitisation.code(),
+                r.purged_at.map(Timestamp::micros),
+                r.step_id.map(|s| hex(s.0)),
+                r.sent_at.micros(),
+            ])
+        })
+        .collect();
+    sqlx::query(
+        "with j as materialized (select value from json_each($1))
+         insert into llm_call_prompt (
+           run_id, call_id, prompt_version_id, inputs, text_sha256, sanitisation, purged_at, step_id, sent_at)
+         select
+           unhex(j.value ->> 0), unhex(j.value ->> 1), j.value ->> 2, j.value ->> 3, unhex(j.value ->> 4),
+           j.value ->> 5, j.value ->> 6, unhex(j.value ->> 7), j.value ->> 8
+         from j",
+    )
+    .bind(Value::from(rows).to_string())
+    .execute(db)
+    .await?;
+    Ok(())
+}
