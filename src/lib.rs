@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`domain`] | plain values without IO: ids, dollars, token usage, times, what is recorded | nothing |
 //! | [`pricing`] | the price catalogue, whose price a name means, what a call costs | `domain` |
+//! | [`prompt`] | prompt files, `subst/1`, the canonical form and its digest, rendering, diffs | `domain` |
 //! | [`store`] | the ledger in Postgres or SQLite; the only room that names sqlx | `domain`, `pricing` |
 //! | [`intake`] | usage from elsewhere: native JSONL, traces, session logs | `domain` |
 //! | [`report`] | rows to tables, JSON, CSV and markdown; the only user of comfy-table | `domain` |
@@ -16,7 +17,8 @@
 //! Arrows run one way. Only `cli` and the program's `main` write output.
 //!
 //! Outside the crate's sources: `migrations/` is the schema, pairs of files for the two databases;
-//! `queries/` the reports, one portable statement each; `prices/` the vendored price catalogue.
+//! `queries/` the reports, one portable statement each; `prices/` the vendored price catalogue; `prompts/` the
+//! example prompts and their format.
 //!
 //! # The laws
 //!
@@ -66,6 +68,7 @@ pub mod domain;
 pub mod error;
 pub mod intake;
 pub mod pricing;
+pub mod prompt;
 pub mod report;
 pub mod store;
 
