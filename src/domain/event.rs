@@ -3,7 +3,10 @@
 //! The serde form of these types is the native JSONL format of `asmm import jsonl` and `asmm export
 //! jsonl`, and the keys of the Postgres functions.
 
-use super::{CallId, CallPrompt, RunId, SentPrompt, Status, StepId, Timestamp, TokenUsage, optional_name, required_name};
+use super::{
+    CallId, CallPrompt, RunId, SentPrompt, Status, StepId, Timestamp, TokenUsage, optional_name,
+    required_name,
+};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -106,8 +106,10 @@ impl CallPrompt {
             }
         }
         if self.version.is_none() && self.text_sha256.is_none() && self.messages.is_none() {
-            return Err(Error::input("the prompt names neither a `version` nor `messages` nor `text_sha256`")
-                .hint("say what was sent: a version and its inputs, or the exact messages"));
+            return Err(Error::input(
+                "the prompt names neither a `version` nor `messages` nor `text_sha256`",
+            )
+            .hint("say what was sent: a version and its inputs, or the exact messages"));
         }
         if self.inputs.is_some() && self.version.is_none() {
             return Err(Error::input("the prompt has `inputs` but no `version` they belong to"));

@@ -4,8 +4,8 @@
 //! change that is refused does not hold up the others. On SQLite a chunk is one transaction: a commit
 //! there costs as much as a thousand rows.
 
-use super::sqlite::{self, calls};
 use super::sent::{SentRow, Versions};
+use super::sqlite::{self, calls};
 use super::{MAX_BATCH, PostgresStore, Recorded, SqliteStore, Store};
 use crate::domain::{Call, Event, FinishStep, StartStep, Timestamp};
 use crate::error::{Error, Result};
@@ -53,11 +53,7 @@ impl Store {
         Ok(applied)
     }
 
-    async fn in_order<'a>(
-        &self,
-        changes: &[(usize, &'a Event)],
-        applied: &mut Applied,
-    ) -> Result<Chunk<'a>> {
+    async fn in_order<'a>(&self, changes: &[(usize, &'a Event)], applied: &mut Applied) -> Result<Chunk<'a>> {
         let mut chunk = Chunk::default();
         let mut versions = Versions::default();
         let mut steps = Vec::new();

@@ -33,7 +33,7 @@ pub use open::Location;
 pub use prices::{Alias, MissingPrice, PriceScope, Pushed, Repriced};
 pub use prompts::{LabelMove, NewVersion, PromptVersion, Pushed as PushedVersion, UsedVersion, VersionEntry};
 pub use record::MAX_BATCH;
-pub use replay::{ReplayedCall, Verdict};
+pub use replay::{Replay, ReplayedCall, UsedPrompt, Verdict};
 pub use run::{Recorded, Run, Step, Totals};
 pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend};
 pub use sent::Purged;

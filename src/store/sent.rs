@@ -108,8 +108,7 @@ impl Store {
         versions: &'v mut Versions,
     ) -> Result<(i64, Option<&'v Content>)> {
         let is_exact = reference.rsplit_once('@').map_or(reference, |(_, part)| part);
-        let is_exact =
-            is_exact.starts_with("sha256:") || is_exact.bytes().all(|byte| byte.is_ascii_digit());
+        let is_exact = is_exact.starts_with("sha256:") || is_exact.bytes().all(|byte| byte.is_ascii_digit());
         let key = (reference.to_owned(), Some(at).filter(|_| !is_exact));
         let known = versions.found.get(&key);
         if known.is_none_or(|(_, content)| with_content && content.is_none()) {
@@ -317,10 +316,7 @@ impl SqliteStore {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Purged {
-            calls: digests.len().try_into().unwrap_or(u64::MAX),
-            texts: texts.rows_affected(),
-        })
+        Ok(Purged { calls: digests.len().try_into().unwrap_or(u64::MAX), texts: texts.rows_affected() })
     }
 }
 

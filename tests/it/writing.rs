@@ -49,6 +49,7 @@ pub fn call(run: u128, n: u128) -> Call {
         outcome: asmm::domain::Outcome::Ok,
         response_id: None,
         pipeline: None,
+        prompt: None,
     }
 }
 

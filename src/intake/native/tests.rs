@@ -118,6 +118,7 @@ fn call() -> impl Strategy<Value = Event> {
             service_tier: words.2,
             response_id: words.3,
             pipeline: words.4,
+            prompt: None,
             latency_ms,
             outcome: if ok { Outcome::Ok } else { Outcome::Error },
         })

@@ -340,6 +340,6 @@ fn totals_row(totals: &Totals) -> Result<Value> {
     ]))
 }
 
-pub(super) fn hex(id: uuid::Uuid) -> String {
+pub(in crate::store) fn hex(id: uuid::Uuid) -> String {
     id.as_simple().to_string()
 }

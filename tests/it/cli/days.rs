@@ -102,6 +102,7 @@ fn every_zone_has_its_days() {
                 outcome: asmm::domain::Outcome::Ok,
                 response_id: None,
                 pipeline: None,
+                prompt: None,
             })
             .collect();
         store.record_calls(&recorded).await.unwrap();

@@ -146,6 +146,7 @@ pub fn call() -> impl Strategy<Value = Call> {
             outcome: rest.1.2,
             response_id: rest.1.3,
             pipeline: rest.0,
+            prompt: None,
         })
 }
 

@@ -1,0 +1,31 @@
+-- A run's calls in order with what was sent in them, and what was sent without a call that is recorded. $1: the run's id.
+select
+  k.call_id,
+  coalesce(k.step_id, p.step_id) as step_id,
+  k.called_at,
+  k.has_call,
+  coalesce(nullif(k.agent, ''), t.agent, '') as agent,
+  k.provider,
+  k.model,
+  k.operation,
+  t.step,
+  t.prompt_version_id as step_version_id,
+  p.prompt_version_id,
+  p.inputs,
+  p.text_sha256,
+  p.sanitisation,
+  p.purged_at,
+  x.body
+from (
+  select c.run_id, c.call_id, c.step_id, c.called_at, c.agent, c.provider, c.model, c.operation, true as has_call
+  from llm_call c
+  where c.run_id = $1
+  union all
+  select s.run_id, s.call_id, s.step_id, s.sent_at, '', '', '', 'chat', false
+  from llm_call_prompt s
+  where s.run_id = $1
+    and not exists (select 1 from llm_call c where c.run_id = s.run_id and c.call_id = s.call_id)) k
+left join llm_call_prompt p on p.run_id = k.run_id and p.call_id = k.call_id
+left join prompt_text x on x.text_sha256 = p.text_sha256
+left join pipeline_step_run t on t.run_id = k.run_id and t.step_id = coalesce(k.step_id, p.step_id)
+order by k.called_at, k.call_id
