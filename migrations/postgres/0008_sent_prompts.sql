@@ -90,6 +90,8 @@ from llm_call_prompt s
 left join v_prompt_version v on v.prompt_version_id = s.prompt_version_id;
 
 comment on view v_call_prompt is 'Which version was sent in which call, without inputs and texts.';
+comment on column v_call_prompt.prompt is 'The prompt''s name; null when the pipeline renders elsewhere.';
+comment on column v_call_prompt.version is 'The version''s number; null when the pipeline renders elsewhere.';
 comment on column v_call_prompt.text_sha256 is 'sha256: and the hexadecimal digits of the SHA-256 of the messages sent, in canonical JSON.';
 
 do $$

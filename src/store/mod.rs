@@ -35,7 +35,7 @@ pub use prompts::{LabelMove, NewVersion, PromptVersion, Pushed as PushedVersion,
 pub use record::MAX_BATCH;
 pub use replay::{Replay, ReplayedCall, UsedPrompt, Verdict};
 pub use run::{Recorded, Run, Step, Totals};
-pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend};
+pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend, UsedBy};
 pub use sent::Purged;
 pub use spend::{Filter, SpendBy, SpendKey};
 

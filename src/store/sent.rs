@@ -5,7 +5,7 @@
 
 use super::sqlite::calls::hex;
 use super::{PostgresStore, PromptVersion, Recorded, SqliteStore, Store};
-use crate::domain::{CallId, Digest, RunId, Sanitisation, SentPrompt, StepId, Timestamp};
+use crate::domain::{CallId, CallPrompt, Digest, RunId, Sanitisation, SentPrompt, StepId, Timestamp};
 use crate::error::{Error, Result};
 use crate::prompt::Content;
 use serde::Deserialize;
@@ -155,6 +155,24 @@ impl Store {
         }
     }
 
+    /// What was sent in a run's calls, in the order of their ids, at most `limit`, after the call `after`.
+    pub async fn sent_prompts(
+        &self,
+        run_id: RunId,
+        after: Option<CallId>,
+        limit: u32,
+    ) -> Result<Vec<SentPrompt>> {
+        let rows: Vec<StoredPrompt> = super::on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/prompt_sent_page.sql"))
+                .bind(run_id)
+                .bind(after)
+                .bind(i64::from(limit))
+                .fetch_all(pool)
+                .await?
+        });
+        rows.into_iter().map(StoredPrompt::into_sent).collect()
+    }
+
     /// How many calls sent before a time still have inputs or a text, and how many texts they alone need.
     pub async fn purgeable(&self, before: Timestamp) -> Result<Purged> {
         let (calls, texts): (i64, i64) = super::on_pool!(self, |pool| {
@@ -182,6 +200,41 @@ impl Store {
             }
             all += purged;
         }
+    }
+}
+
+/// What is recorded of a call's prompt, whole.
+#[derive(FromRow)]
+struct StoredPrompt {
+    run_id: RunId,
+    call_id: CallId,
+    step_id: Option<StepId>,
+    sent_at: Timestamp,
+    version: Option<String>,
+    inputs: Option<String>,
+    text_sha256: Option<Digest>,
+    #[sqlx(try_from = "String")]
+    sanitisation: Sanitisation,
+    purged_at: Option<Timestamp>,
+    body: Option<String>,
+}
+
+impl StoredPrompt {
+    fn into_sent(self) -> Result<SentPrompt> {
+        let broken = |e: serde_json::Error| {
+            Error::input(format!("what was sent in call `{}` is no JSON: {e}", self.call_id))
+                .hint("it was changed past the ledger; `asmm doctor` names all such calls")
+        };
+        let prompt = CallPrompt {
+            version: self.version,
+            inputs: self.inputs.as_deref().map(serde_json::from_str).transpose().map_err(broken)?,
+            text_sha256: self.text_sha256,
+            messages: self.body.as_deref().map(serde_json::from_str).transpose().map_err(broken)?,
+            sanitisation: self.sanitisation,
+            purged_at: self.purged_at,
+        };
+        let (run_id, call_id, step_id, sent_at) = (self.run_id, self.call_id, self.step_id, self.sent_at);
+        Ok(SentPrompt { run_id, call_id, step_id, sent_at, prompt })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod exec;
 mod explain;
+mod prompt;
 mod record;
 mod show;
 mod top;
