@@ -43,8 +43,8 @@ begin
     from llm_call_prompt p
     where p.text_sha256 = old.text_sha256 and p.purged_at is null)
   then
-    raise exception 'prompt_text is append-only: delete of a text that a call was sent with is refused'
-      using errcode = 'AS403', hint = 'retention is `asmm prompts purge-inputs`';
+    raise exception 'prompt_text is append-only: delete is refused: a call was sent with it'
+      using errcode = 'AS403', hint = 'corrections are new rows, and retention is `asmm prompts purge-inputs`; see RUNBOOK.md';
   end if;
   return old;
 end $$;

@@ -6,7 +6,6 @@ use crate::domain::{Digest, Timestamp};
 use crate::error::{Error, Result};
 use crate::prompt::{Content, Reference, VersionRef, check_label, check_name};
 use sqlx::FromRow;
-use std::str::FromStr;
 
 /// A version to be pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -417,9 +416,12 @@ impl Store {
 
     /// The version that a recorded reference meant at a time: a version's id, or as [`Store::prompt_version`].
     pub async fn recorded_version(&self, reference: &str, at: Timestamp) -> Result<PromptVersion> {
-        match reference.parse::<i64>() {
-            Ok(id) => self.find_version_by_id(id).await?.ok_or_else(|| unknown_version(reference)),
-            Err(_) => self.prompt_version(&Reference::from_str(reference)?, at).await,
+        match RecordedReference::from(reference) {
+            RecordedReference::Id(id) => {
+                self.find_version_by_id(id).await?.ok_or_else(|| unknown_version(reference))
+            }
+            RecordedReference::Reference(reference) => self.prompt_version(&reference, at).await,
+            RecordedReference::Neither => Err(unknown_version(reference)),
         }
     }
 
@@ -463,6 +465,25 @@ impl Store {
             .bind(until)
             .fetch_all(pool)
             .await?))
+    }
+}
+
+/// A version as it is named when it is recorded.
+pub(super) enum RecordedReference {
+    /// By its id in the database.
+    Id(i64),
+    /// By its prompt's name.
+    Reference(Reference),
+    /// Not in a way that names anything.
+    Neither,
+}
+
+impl From<&str> for RecordedReference {
+    fn from(text: &str) -> Self {
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().map_or(Self::Neither, Self::Id);
+        }
+        text.parse().map_or(Self::Neither, Self::Reference)
     }
 }
 

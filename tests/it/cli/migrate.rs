@@ -23,7 +23,7 @@ fn postgres_is_migrated_when_told_to() {
 
     pending
     migration  name
-    ────────────────────
+    ────────────────────────────
             1  catalogue
             2  prompts
             3  ledger
@@ -104,7 +104,7 @@ fn sqlite_migrates_itself() {
 
     pending
     migration  name
-    ────────────────────
+    ────────────────────────────
             1  catalogue
             2  prompts
             3  ledger

@@ -122,7 +122,7 @@ fn an_operator_brings_in_prices_and_prompts_and_edits_nothing() {
            values ('user', '', 'm', 'p', 'm', 1, 'me')",
         "insert into prompt (name) values ('p')",
         "insert into prompt_version (prompt_id, version, digest, content, source, created_by)
-           values (1, 1, sha256('{}'), '{}', '', 'me')",
+           values (1, 2, sha256('{}'), '{}', '', 'me')",
         "insert into prompt_label (prompt_id, label, prompt_version_id, moved_by) values (1, 'production', 1, 'me')",
         "insert into prompt_text (text_sha256, body) values (sha256('x'), 'x')",
         "insert into guard_event (detector, findings, decision, reason, rules_sha256, policy_sha256)
