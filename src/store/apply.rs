@@ -83,6 +83,7 @@ impl Store {
                 }
                 Event::FinishStep(finish) => s.finish_step(finish).await.map(drop),
                 Event::Finish(finish) => s.finish_run(finish).await.map(drop),
+                Event::Prompt(_) => Ok(()),
             };
             note(applied, place, outcome)?;
         }
@@ -171,7 +172,7 @@ async fn apply_one(db: &mut SqliteConnection, change: &Event, now: Timestamp) ->
         }
         Event::FinishStep(finish) => sqlite::finish_step(db, finish, now).await,
         Event::Finish(finish) => sqlite::finish_run(db, finish, now).await,
-        Event::Call(_) => Ok(()),
+        Event::Call(_) | Event::Prompt(_) => Ok(()),
     }
 }
 
