@@ -184,8 +184,16 @@ fn visible(line: &str) -> String {
         Some(line) => (line, NO_NEWLINE),
         None => (line, ""),
     };
+    // The lines of a text are indented by us: no white space of theirs.
+    let (indent, line) = match line.strip_prefix("  ") {
+        Some(line) => ("  ", line),
+        None => ("", line),
+    };
     let body = line.trim_end();
-    let mut text = String::with_capacity(line.len());
+    let mut text = String::with_capacity(line.len() + 2);
+    if !line.is_empty() || !mark.is_empty() {
+        text.push_str(indent);
+    }
     for c in body.chars() {
         match c {
             c if c.is_control() && c != '\t' => text.push_str(&format!("<U+{:04X}>", u32::from(c))),

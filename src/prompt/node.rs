@@ -41,11 +41,15 @@ impl<'a> Node<'a> {
             false => format!("`{}`", self.path),
         };
         let error = Error::input(format!("{what} is {}; expected {expected}", kind_of(self.value)));
-        let scalar = matches!(self.value, Value::Number(_) | Value::Bool(_) | Value::Null);
-        self.problem(if expected == "text" && scalar {
-            error.hint("put it in quotes if it is meant as text")
-        } else {
-            error
+        self.problem(match self.value {
+            _ if self.path.0.is_empty() => {
+                error.hint(format!("a prompt begins with `schema: {}`", super::read::SCHEMA))
+            }
+            Value::Null => error.hint("give it a value, or leave it out"),
+            Value::Number(_) | Value::Bool(_) if expected == "text" => {
+                error.hint("put it in quotes if it is meant as text")
+            }
+            _ => error,
         })
     }
 
@@ -138,7 +142,11 @@ impl<'a> Fields<'a> {
                 true => "the prompt".to_owned(),
                 false => format!("`{}`", self.node.path),
             };
-            self.node.problem(Error::input(format!("{owner} has no `{key}`")).hint(format!("add `{key}:`")))
+            self.node.problem(Error::input(format!("{owner} has no `{key}`")).hint(match key {
+                "schema" => format!("add `schema: {}`", super::read::SCHEMA),
+                "engine" => format!("add `engine: {}`", super::content::ENGINE),
+                _ => format!("add `{key}:`"),
+            }))
         })
     }
 }
