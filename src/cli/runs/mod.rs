@@ -2,7 +2,7 @@
 
 mod exec;
 mod explain;
-mod record;
+pub(in crate::cli) mod record;
 mod show;
 mod top;
 
