@@ -14,6 +14,7 @@ mod export;
 mod import;
 mod migrate;
 mod prices;
+mod prompts;
 mod runs;
 mod spend;
 mod spool;
@@ -98,6 +99,9 @@ pub(crate) enum Command {
     /// The price catalogue
     #[command(subcommand)]
     Prices(prices::PricesCommand),
+    /// Prompts: versions that never change, labels that move, and what was sent
+    #[command(subcommand)]
+    Prompts(prompts::PromptsCommand),
     /// Bring in usage from elsewhere
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -127,6 +131,7 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Spend(command) => spend::run(ctx, command).await,
         Command::Runs(command) => runs::run(ctx, command).await,
         Command::Prices(command) => prices::run(ctx, command).await,
+        Command::Prompts(command) => prompts::run(ctx, command).await,
         Command::Import(command) => import::run(ctx, command).await,
         Command::Export(command) => export::run(ctx, command).await,
     }

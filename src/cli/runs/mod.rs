@@ -3,7 +3,7 @@
 mod exec;
 mod explain;
 mod prompt;
-mod record;
+pub(in crate::cli) mod record;
 mod show;
 mod top;
 

@@ -301,7 +301,7 @@ pub(super) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
 }
 
 /// Records one event, or, when the ledger is out of reach, keeps it for later.
-pub(super) async fn record(ctx: &Ctx, event: Event, strict: bool) -> Result<()> {
+pub(in crate::cli) async fn record(ctx: &Ctx, event: Event, strict: bool) -> Result<()> {
     event.check(ctx.clock.now())?;
     let outcome = match tokio::time::timeout(PATIENCE, reach(ctx, &event)).await {
         Ok(outcome) => outcome,

@@ -44,7 +44,8 @@ fn renders_every_vector_byte_for_byte() {
 
 fn through_a_prompt(vector: &Vector, text: &str) {
     let string = serde_json::json!({"type": "string"});
-    let variables: Map<String, Value> = vector.inputs.keys().map(|name| (name.clone(), string.clone())).collect();
+    let variables: Map<String, Value> =
+        vector.inputs.keys().map(|name| (name.clone(), string.clone())).collect();
     let document = serde_json::json!({
         "schema": "asmm.prompt/v1", "name": "a", "engine": "subst/1", "variables": variables,
         "messages": [{"role": "user", "content": vector.template}],

@@ -61,7 +61,9 @@ fn counts_messages_variables_and_values() {
 
 #[test]
 fn measures_params() {
-    let params = |params: &str| format!("model: {{id: m, params: {{{params}}}}}\nmessages: [{{role: user, content: a}}]\n");
+    let params = |params: &str| {
+        format!("model: {{id: m, params: {{{params}}}}}\nmessages: [{{role: user, content: a}}]\n")
+    };
     let nested = |n: usize| params(&format!("a: {}1{}", "[".repeat(n), "]".repeat(n)));
     assert!(taken(&nested(14)));
     assert_snapshot!(refused(&nested(15)), @r#"p.yaml:4:43: `model.params.a[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0]` is nested too deep"#);
@@ -78,7 +80,9 @@ fn measures_params() {
 
 #[test]
 fn is_soon_done_with_what_is_nested_deep() {
-    for text in ["[", "{a: ", "- ", "[[], ", "{? ", "- - ", "&a [", "\"", "? ", "a: |\n", "{{", "*a ", "!a ", "'"] {
+    for text in
+        ["[", "{a: ", "- ", "[[], ", "{? ", "- - ", "&a [", "\"", "? ", "a: |\n", "{{", "*a ", "!a ", "'"]
+    {
         let file = text.repeat(MAX_FILE_BYTES / text.len());
         let t = std::time::Instant::now();
         assert!(parse_file("p.yaml", file.as_bytes()).is_err(), "{text}");

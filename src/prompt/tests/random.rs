@@ -1,13 +1,18 @@
 //! Laws that hold for every template, value and file.
 
-use crate::prompt::{Content, Kind, Message, Model, Part, Role, Sensitivity, Template, Variable, diff, parse_file, quote};
+use crate::prompt::{
+    Content, Kind, Message, Model, Part, Role, Sensitivity, Template, Variable, diff, parse_file, quote,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Text with many braces, ends of lines and characters of several bytes.
 fn text() -> impl Strategy<Value = String> {
-    let piece = prop::sample::select(vec!["{", "{{", "}", "}}", "{{a}}", "a", " ", "\n", "\r\n", "\t", "é", "e\u{301}", "😀", "\"", "\\", "\u{1}"]);
+    let piece = prop::sample::select(vec![
+        "{", "{{", "}", "}}", "{{a}}", "a", " ", "\n", "\r\n", "\t", "é", "e\u{301}", "😀", "\"", "\\",
+        "\u{1}",
+    ]);
     prop_oneof![prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat()), "[^\0]{0,8}"]
 }
 
@@ -42,22 +47,25 @@ fn variable() -> impl Strategy<Value = (Variable, Value)> {
         any::<bool>().prop_map(|value| (Kind::Boolean, json!(value))),
         text().prop_map(|text| (Kind::Enum, json!(format!("{text}.")))),
     ];
-    (sensitivity, value, any::<bool>(), any::<bool>()).prop_map(|(sensitivity, (kind, value), limit, default)| {
-        let values = match (kind, &value) {
-            (Kind::Enum, Value::String(text)) => vec!["other".to_owned(), text.clone()],
-            _ => Vec::new(),
-        };
-        let canonical = crate::domain::canonical_json(&value).unwrap();
-        let default = default.then(|| serde_json::from_str(&canonical).unwrap());
-        (Variable { kind, sensitivity, max_bytes: limit.then_some(100), values, default }, value)
-    })
+    (sensitivity, value, any::<bool>(), any::<bool>()).prop_map(
+        |(sensitivity, (kind, value), limit, default)| {
+            let values = match (kind, &value) {
+                (Kind::Enum, Value::String(text)) => vec!["other".to_owned(), text.clone()],
+                _ => Vec::new(),
+            };
+            let canonical = crate::domain::canonical_json(&value).unwrap();
+            let default = default.then(|| serde_json::from_str(&canonical).unwrap());
+            (Variable { kind, sensitivity, max_bytes: limit.then_some(100), values, default }, value)
+        },
+    )
 }
 
 /// A content and inputs for it.
 fn content() -> impl Strategy<Value = (Content, Map<String, Value>)> {
     let variables = prop::collection::btree_map(name(), variable(), 0..4);
     let texts = prop::collection::vec((prop::sample::select(Role::ALL.to_vec()), text()), 1..4);
-    let param = prop_oneof![Just(json!(null)), any::<i32>().prop_map(|n| json!(n)), text().prop_map(|t| json!([t]))];
+    let param =
+        prop_oneof![Just(json!(null)), any::<i32>().prop_map(|n| json!(n)), text().prop_map(|t| json!([t]))];
     let model = prop::option::of(("[a-z]{1,8}", prop::collection::btree_map("[a-z]{0,4}", param, 0..3)));
     (variables, texts, model).prop_map(|(variables, texts, model)| {
         let used: Vec<Part> = variables.keys().cloned().map(Part::Variable).collect();
@@ -69,7 +77,10 @@ fn content() -> impl Strategy<Value = (Content, Map<String, Value>)> {
         let content = Content {
             model: model.map(|(id, params)| Model { id, params: params.into_iter().collect() }),
             messages: messages.collect(),
-            variables: variables.iter().map(|(name, (variable, _))| (name.clone(), variable.clone())).collect(),
+            variables: variables
+                .iter()
+                .map(|(name, (variable, _))| (name.clone(), variable.clone()))
+                .collect(),
         };
         (content, variables.into_iter().map(|(name, (_, value))| (name, value)).collect())
     })
@@ -162,5 +173,8 @@ fn the_random_contents_are_varied() {
             *kinds.entry(variable.kind.code()).or_default() += 1;
         }
     }
-    assert!(Kind::ALL.iter().all(|kind| kinds.get(kind.code()).is_some_and(|count| *count > 50)), "{kinds:?}");
+    assert!(
+        Kind::ALL.iter().all(|kind| kinds.get(kind.code()).is_some_and(|count| *count > 50)),
+        "{kinds:?}"
+    );
 }

@@ -35,7 +35,9 @@ fn refuses_what_is_none() {
     for label in ["", "latest", "12", "a/b", "sha256:ab12", "é", "a b", long.as_str()] {
         assert!(check_label(label).is_err(), "{label}");
     }
-    for reference in ["a@", "@1", "a@0", "a@4294967296", "a@sha256:abc", "a@sha256:xyzw", "a@b@c", "a@sha256:"] {
+    for reference in
+        ["a@", "@1", "a@0", "a@4294967296", "a@sha256:abc", "a@sha256:xyzw", "a@b@c", "a@sha256:"]
+    {
         assert!(reference.parse::<Reference>().is_err(), "{reference}");
     }
 }

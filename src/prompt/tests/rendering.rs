@@ -31,7 +31,10 @@ fn is_the_same_content_however_the_file_is_written() {
         ("Summarise a company", "Something else"),
         ("enrichment/company-summary ", "another/name "),
         ("temperature: 0.0, max_tokens: 512", "max_tokens: 5.12e2, temperature: 0"),
-        ("values: [plain, formal], default: plain", "sensitivity: public, default: 'plain', values: ['plain', \"formal\"]"),
+        (
+            "values: [plain, formal], default: plain",
+            "sensitivity: public, default: 'plain', values: ['plain', \"formal\"]",
+        ),
         ("max_bytes: 20000", "max_bytes: 0x4e20"),
     ] {
         assert!(GOOD.contains(from), "{from}");
@@ -59,7 +62,9 @@ fn a_json_file_is_read_as_json() {
 #[test]
 fn refuses_a_content_that_was_changed() {
     let canonical = parse(GOOD).content.canonical().unwrap();
-    for (from, to) in [(",", ", "), ("subst/1", "subst/2"), ("{{company}}", "{{city}}"), ("}", ""), ("512", "512.0")] {
+    for (from, to) in
+        [(",", ", "), ("subst/1", "subst/2"), ("{{company}}", "{{city}}"), ("}", ""), ("512", "512.0")]
+    {
         assert!(Content::from_canonical(&canonical.replacen(from, to, 1)).is_err(), "{to}");
     }
     assert!(Content::from_canonical("").is_err());
@@ -72,7 +77,8 @@ fn refuses_a_content_that_was_changed() {
 
 #[test]
 fn puts_values_in() {
-    let rendered = parse(GOOD).content.render(&inputs(r#"{"company": "Acme {{tone}}", "notes": " n\n"}"#)).unwrap();
+    let rendered =
+        parse(GOOD).content.render(&inputs(r#"{"company": "Acme {{tone}}", "notes": " n\n"}"#)).unwrap();
     assert_eq!(
         rendered.to_values(),
         [
@@ -88,7 +94,8 @@ fn puts_values_in() {
 
 #[test]
 fn writes_each_type_in_one_way() {
-    let types = "{i: {type: integer}, n: {type: number}, b: {type: boolean}, d: {type: number, default: 1.50}}";
+    let types =
+        "{i: {type: integer}, n: {type: number}, b: {type: boolean}, d: {type: number, default: 1.50}}";
     let content = one(types, "{{i}} {{n}} {{b}} {{d}}");
     let text = |given: &str| content.render(&inputs(given)).unwrap().messages[0].content.clone();
     assert_eq!(text(r#"{"i": -7, "n": 0.10, "b": true}"#), "-7 0.1 true 1.5");
@@ -162,11 +169,19 @@ fn refuses_more_than_a_call_can_record() {
 fn reads_inputs_of_a_command_line() {
     let types = "{s: {type: string}, i: {type: integer}, n: {type: number}, b: {type: boolean}, e: {type: enum, values: [x]}}";
     let content = one(types, "{{s}}{{i}}{{n}}{{b}}{{e}}");
-    let cases = [("s", " 7 ", json!(" 7 ")), ("i", "7", json!(7)), ("n", "1.5", json!(1.5)), ("b", "true", json!(true)), ("e", "x", json!("x"))];
+    let cases = [
+        ("s", " 7 ", json!(" 7 ")),
+        ("i", "7", json!(7)),
+        ("n", "1.5", json!(1.5)),
+        ("b", "true", json!(true)),
+        ("e", "x", json!("x")),
+    ];
     for (name, text, value) in cases {
         assert_eq!(content.parse_input(name, text).unwrap(), value, "{name}");
     }
-    for (name, text) in [("i", "1.5"), ("i", "seven"), ("i", "true"), ("n", "NaN"), ("b", "yes"), ("e", "y"), ("z", "")] {
+    for (name, text) in
+        [("i", "1.5"), ("i", "seven"), ("i", "true"), ("n", "NaN"), ("b", "yes"), ("e", "y"), ("z", "")]
+    {
         assert!(content.parse_input(name, text).is_err(), "{name}={text}");
     }
     assert_snapshot!(said(&content.parse_input("i", "seven").unwrap_err()), @r#"

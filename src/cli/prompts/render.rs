@@ -1,0 +1,148 @@
+//! `asmm prompts render`: the exact messages, and recording that they are sent.
+
+use super::{AtArgs, TAMPERED, inputs, intact, print_text, text};
+use crate::cli::args::IfGiven;
+use crate::cli::context::{Ctx, Exit, say};
+use crate::cli::runs::record::record;
+use crate::domain::{CallId, CallPrompt, Event, RunId, Sanitisation, SentPrompt, StepId};
+use crate::error::{Error, Result};
+use crate::prompt::{Content, Reference, Rendered};
+use crate::store::VersionEntry;
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// The exact messages that a version and inputs make
+///
+/// With --record, that they are sent is recorded under a call's id before they are printed. Record the call
+/// itself, once it is answered, with the same id:
+///
+///   call=$(uuidgen)
+///   asmm prompts render greet --input who=Ada --format openai --record --call-id "$call" | curl …
+///   asmm runs call --call-id "$call" --model gpt-4o --input 12 --output 30
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct RenderArgs {
+    /// The version: name (its latest), name@7, name@production, name@sha256:…
+    version: String,
+    /// An input; may be given again. Numbers as JSON writes them, true or false, text as it is
+    #[arg(long = "input", value_name = "NAME=VALUE", allow_hyphen_values = true)]
+    given: Vec<String>,
+    /// A file with inputs, one object in JSON or YAML; - is stdin. No input may be given twice
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<PathBuf>,
+    #[command(flatten)]
+    at: AtArgs,
+    /// How to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = RenderFormat::Text)]
+    format: RenderFormat,
+    #[command(flatten)]
+    record: RecordArgs,
+}
+
+#[derive(Debug, Args)]
+struct RecordArgs {
+    /// Record that this is sent, and say the call's id on stderr
+    #[arg(long)]
+    record: bool,
+    /// The run that sends it
+    #[arg(long, value_name = "UUID", env = "ASMM_RUN_ID")]
+    run_id: Option<IfGiven<RunId>>,
+    /// The step that sends it
+    #[arg(long, value_name = "UUID", env = "ASMM_STEP_ID")]
+    step_id: Option<IfGiven<StepId>>,
+    /// The id of the call in which it is sent [default: a new one]
+    #[arg(long, value_name = "UUID", requires = "record")]
+    call_id: Option<CallId>,
+    /// Exit with 7 when the ledger is out of reach, instead of keeping the event for later
+    #[arg(long, requires = "record")]
+    strict: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RenderFormat {
+    /// The messages, each under its role
+    Text,
+    /// One object: version, digests and messages
+    Json,
+    /// A chat request: model, params and messages
+    Openai,
+}
+
+pub(super) async fn run(ctx: &Ctx, args: RenderArgs) -> Result<Exit> {
+    let (at, _, _) = args.at.resolve(ctx)?;
+    let reference: Reference = args.version.parse()?;
+    let run_id = args.record.run_id.and_then(|run| run.0);
+    if args.record.record && run_id.is_none() {
+        return Err(Error::usage("--record needs the run that sends it")
+            .hint("give --run-id, or set ASMM_RUN_ID: run=$(asmm runs start --pipeline NAME)"));
+    }
+    let version = ctx.store().await?.prompt_version(&reference, at).await?;
+    let Some(content) = intact(&version)? else { return Ok(TAMPERED) };
+    let entry = &version.entry;
+    let place = |error: Error| error.at(format_args!("prompt `{entry}`"));
+    let inputs = inputs::gather(&content, &args.given, args.inputs.as_deref()).map_err(place)?;
+    let rendered = content.render(&inputs).map_err(place)?;
+    // What cannot be printed is not recorded as sent.
+    let printed = match args.format {
+        RenderFormat::Text => {
+            let messages = rendered.messages.iter().map(|m| (m.role.code(), m.content.as_str()));
+            text::messages(messages, ctx.style().color)
+        }
+        RenderFormat::Json => format!("{}\n", object(entry, &rendered)?),
+        RenderFormat::Openai => format!("{}\n", request(entry, &content, &rendered)?),
+    };
+    if let Some(run_id) = run_id.filter(|_| args.record.record) {
+        sent(ctx, &args.record, run_id, entry, inputs, &rendered).await?;
+    }
+    print_text(&printed)?;
+    Ok(Exit::Fine)
+}
+
+async fn sent(
+    ctx: &Ctx,
+    args: &RecordArgs,
+    run_id: RunId,
+    entry: &VersionEntry,
+    inputs: Map<String, Value>,
+    rendered: &Rendered,
+) -> Result<()> {
+    let call_id = args.call_id.unwrap_or_else(|| CallId(Uuid::now_v7()));
+    let prompt = CallPrompt {
+        version: Some(entry.to_string()),
+        inputs: Some(inputs),
+        text_sha256: Some(rendered.digest()?),
+        messages: None,
+        sanitisation: Sanitisation::Unscanned,
+        purged_at: None,
+    };
+    let step_id = args.step_id.and_then(|step| step.0);
+    let event = SentPrompt { run_id, call_id, step_id, sent_at: ctx.clock.now(), prompt };
+    record(ctx, Event::Prompt(event), args.strict).await?;
+    say(&format!("call {call_id}"));
+    Ok(())
+}
+
+fn object(entry: &VersionEntry, rendered: &Rendered) -> Result<Value> {
+    Ok(json!({
+        "schema": "asmm.rendered/1",
+        "prompt": entry.name,
+        "version": entry.version,
+        "prompt_digest": entry.digest,
+        "text_sha256": rendered.digest()?,
+        "messages": rendered.to_values(),
+    }))
+}
+
+/// The messages as a chat API takes them. Model and messages are ours, whatever the params say.
+fn request(entry: &VersionEntry, content: &Content, rendered: &Rendered) -> Result<Value> {
+    let model = content.model.as_ref().ok_or_else(|| {
+        Error::input(format!("prompt `{entry}` names no model, and a chat request needs one"))
+            .hint("add `model: {id: …}` to the prompt, or take --format json and add it there")
+    })?;
+    let mut request = model.params.clone();
+    request.insert("model".to_owned(), model.id.clone().into());
+    request.insert("messages".to_owned(), rendered.to_values().into());
+    Ok(Value::Object(request))
+}
