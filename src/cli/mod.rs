@@ -10,6 +10,7 @@ mod columns;
 mod config;
 mod context;
 mod demo;
+mod doctor;
 mod export;
 mod import;
 mod migrate;
@@ -26,7 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// A ledger of LLM spend, in the database you already have
 ///
 /// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over, 4 unpriced calls under
-/// --strict, 7 the ledger is not migrated or cannot be reached.
+/// --strict, 5 a prompt that cannot be given back exactly, 7 the ledger is not migrated or cannot be reached.
 #[derive(Debug, Parser)]
 #[command(name = "asmm", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
@@ -108,6 +109,8 @@ pub(crate) enum Command {
     /// Copy the ledger out
     #[command(subcommand)]
     Export(export::ExportCommand),
+    /// Check the ledger: recompute its laws, the prompt versions' digests, and what was sent
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Runs the command.
@@ -134,5 +137,6 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Prompts(command) => prompts::run(ctx, command).await,
         Command::Import(command) => import::run(ctx, command).await,
         Command::Export(command) => export::run(ctx, command).await,
+        Command::Doctor(args) => doctor::run(ctx, args).await,
     }
 }

@@ -27,7 +27,7 @@ mod sqlite;
 pub use apply::Applied;
 pub use call::RecordedCall;
 pub use explain::WhyUnpriced;
-pub use laws::BrokenLaw;
+pub use laws::{BrokenLaw, LAWS};
 pub use migrate::{MigrationName, SchemaState};
 pub use open::Location;
 pub use prices::{Alias, MissingPrice, PriceScope, Pushed, Repriced};

@@ -34,6 +34,8 @@ pub enum Verdict {
     NotRecorded,
     /// The text is there, but its digest was not recorded: nothing proves it.
     Unproven,
+    /// Only the digest of the text was recorded, not the text.
+    DigestOnly,
     /// It cannot be rendered again.
     Broken {
         /// Why.
@@ -51,6 +53,7 @@ impl Verdict {
             Self::Purged { .. } => "purged",
             Self::NotRecorded => "not_recorded",
             Self::Unproven => "unproven",
+            Self::DigestOnly => "digest_only",
             Self::Broken { .. } => "broken",
         }
     }
@@ -66,6 +69,7 @@ impl fmt::Display for Verdict {
             Self::Purged { at } => write!(f, "inputs purged on {}", at.to_utc().format("%Y-%m-%d")),
             Self::NotRecorded => f.write_str("no prompt was recorded"),
             Self::Unproven => f.write_str("unproven: no digest was recorded"),
+            Self::DigestOnly => f.write_str("only the digest of the text was recorded"),
             Self::Broken { why } => write!(f, "broken: {why}"),
         }
     }
@@ -153,6 +157,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The runs in which something was sent that is recorded.
+    pub async fn runs_with_prompts(&self) -> Result<Vec<RunId>> {
+        on_pool!(self, |pool| Ok(sqlx::query_scalar(
+            "select distinct run_id from llm_call_prompt order by run_id"
+        )
+        .fetch_all(pool)
+        .await?))
+    }
+}
+
 impl Replay<'_> {
     /// The next call; none after the last.
     ///
@@ -232,9 +247,7 @@ fn given_back(
             .map_err(|error| broken(format!("the captured text is no JSON: {error}")))?;
         return Ok((messages, Digest::of(body)));
     }
-    let version = version
-        .filter(|_| row.prompt_version_id.is_some())
-        .ok_or_else(|| broken("only the digest of the text was recorded".to_owned()))?;
+    let version = version.filter(|_| row.prompt_version_id.is_some()).ok_or(Verdict::DigestOnly)?;
     let empty = Map::new();
     let inputs = match inputs {
         None => &empty,

@@ -65,7 +65,7 @@ pub(crate) async fn run(ctx: &Ctx, command: PromptsCommand) -> Result<Exit> {
 }
 
 /// What is stored is not what was pushed: the exit code of a replay that does not match.
-const TAMPERED: Exit = Exit::Child(5);
+const TAMPERED: Exit = Exit::Mismatch;
 
 /// The zone of the times shown.
 #[derive(Debug, Args)]
