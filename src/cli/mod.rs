@@ -16,6 +16,7 @@ mod import;
 mod migrate;
 mod prices;
 mod prompts;
+mod replay;
 mod runs;
 mod spend;
 mod spool;
@@ -109,6 +110,8 @@ pub(crate) enum Command {
     /// Copy the ledger out
     #[command(subcommand)]
     Export(export::ExportCommand),
+    /// What was sent in a run: the exact texts, checked against the digests stored when they were sent
+    Replay(replay::ReplayArgs),
     /// Check the ledger: recompute its laws, the prompt versions' digests, and what was sent
     Doctor(doctor::DoctorArgs),
 }
@@ -137,6 +140,7 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Prompts(command) => prompts::run(ctx, command).await,
         Command::Import(command) => import::run(ctx, command).await,
         Command::Export(command) => export::run(ctx, command).await,
+        Command::Replay(args) => replay::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
     }
 }

@@ -44,6 +44,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether the text is what was sent.
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        matches!(self, Self::Verified)
+    }
+
     /// The word in JSON.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -113,6 +119,8 @@ pub struct ReplayedCall {
     pub text_sha256: Option<Digest>,
     /// Whether it had been looked at for secrets and personal data.
     pub sanitisation: Option<Sanitisation>,
+    /// Whether the text is rendered from the version and the inputs, rather than captured.
+    pub is_rendered: bool,
     /// The messages, where they could be given back; as they are now, if that is not what was sent.
     pub messages: Option<Vec<Value>>,
     /// Whether they are what was sent.
@@ -198,6 +206,7 @@ impl Replay<'_> {
 
 fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> {
     let inputs = row.inputs.as_deref().map(serde_json::from_str::<Map<String, Value>>);
+    let is_rendered = row.body.is_none() && row.prompt_version_id.is_some();
     let given = given_back(&row, inputs.as_ref(), version.as_deref());
     let (messages, verdict) = match given {
         Err(verdict) => (None, verdict),
@@ -223,6 +232,7 @@ fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> 
         version,
         inputs: inputs.and_then(Result::ok),
         text_sha256: row.text_sha256,
+        is_rendered,
         sanitisation: row.sanitisation.map(Sanitisation::try_from).transpose()?,
         messages,
         verdict,

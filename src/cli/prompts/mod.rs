@@ -12,7 +12,7 @@ mod purge;
 mod push;
 mod render;
 mod show;
-mod text;
+pub(in crate::cli) mod text;
 
 use super::context::{Ctx, Exit, is_closed_pipe, say};
 use crate::cli::args::parse_time;
