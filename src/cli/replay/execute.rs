@@ -242,7 +242,7 @@ fn prompt_of(replayed: &Replayed) -> CallPrompt {
         None => call.text_sha256,
     };
     CallPrompt {
-        version: version_of(replayed),
+        version: version_of(replayed).filter(|_| is_rendered),
         inputs: call.inputs.clone(),
         text_sha256: digest,
         messages: if is_rendered { None } else { call.messages.clone() },

@@ -1,5 +1,6 @@
 //! `asmm runs`: looking at runs, and recording them from the shell.
 
+mod diff;
 mod exec;
 mod explain;
 mod prompt;
@@ -22,6 +23,8 @@ pub(crate) enum RunsCommand {
     Show(show::ShowArgs),
     /// The arithmetic of a run's cost, call by call
     Explain(explain::ExplainArgs),
+    /// Two runs side by side: spend, prompts, and whether they sent the same texts
+    Diff(diff::DiffArgs),
     /// Start a run and print its id
     Start(record::StartArgs),
     /// Start a step of a run and print its id
@@ -40,6 +43,7 @@ pub(crate) async fn run(ctx: &Ctx, command: RunsCommand) -> Result<Exit> {
         RunsCommand::List(args) => top::list(ctx, args).await,
         RunsCommand::Show(args) => show::run(ctx, args).await,
         RunsCommand::Explain(args) => explain::run(ctx, args).await,
+        RunsCommand::Diff(args) => diff::run(ctx, args).await,
         RunsCommand::Start(args) => record::start(ctx, args).await,
         RunsCommand::Step(args) => record::step(ctx, args).await,
         RunsCommand::Call(args) => record::call(ctx, args).await,
