@@ -191,7 +191,7 @@ fn verdict_line(call: &ReplayedCall) -> String {
         None => "-".to_owned(),
     };
     let step = words(call.step.as_deref().unwrap_or_default());
-    format!("{}  {step}  {}  {prompt}  {}\n", call.call_id, words(&call.agent), call.verdict)
+    format!("{}  {step:<12}  {:<12}  {prompt:<28}  {}\n", call.call_id, words(&call.agent), call.verdict)
 }
 
 fn role_and_content(message: &Value) -> (String, String) {
