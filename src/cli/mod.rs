@@ -144,3 +144,14 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Doctor(args) => doctor::run(ctx, args).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// Clap finds arguments of one name and the like only where it builds a command; this builds all.
+    #[test]
+    fn every_command_can_be_parsed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -15,5 +15,6 @@ mod differential;
 mod docs;
 mod ground;
 mod laws;
+mod prompts;
 mod schema;
 mod writing;

@@ -17,6 +17,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub(crate) struct LabelArgs {
     /// The version: name@7, name@staging, name@sha256:…; or the name alone, to list its labels
+    #[arg(id = "reference", value_name = "VERSION")]
     version: String,
     /// The label to move: production, staging, any word that is not a number
     #[arg(conflicts_with_all = ["at", "format"])]

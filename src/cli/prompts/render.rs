@@ -25,6 +25,7 @@ use uuid::Uuid;
 #[command(verbatim_doc_comment)]
 pub(crate) struct RenderArgs {
     /// The version: name (its latest), name@7, name@production, name@sha256:…
+    #[arg(id = "reference", value_name = "VERSION")]
     version: String,
     /// An input; may be given again. Numbers as JSON writes them, true or false, text as it is
     #[arg(long = "input", value_name = "NAME=VALUE", allow_hyphen_values = true)]

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The version: name (its latest), name@7, name@production, name@sha256:…
+    #[arg(id = "reference", value_name = "VERSION")]
     version: String,
     #[command(flatten)]
     at: AtArgs,
