@@ -128,10 +128,7 @@ fn find(text: &str, document: &serde_json::Value, problem: &Problem) -> usize {
 fn find_brace(text: &str, start: usize, template: &str, byte: usize) -> Option<usize> {
     let nth = template.get(..byte)?.matches('{').count();
     // The first line of a block scalar is not of the text: `content: |- # {{name}}`.
-    let header = match text[start..].starts_with(['|', '>']) {
-        true => text[start..].find(['\n', '\r'])?,
-        false => 0,
-    };
+    let header = if text[start..].starts_with(['|', '>']) { text[start..].find(['\n', '\r'])? } else { 0 };
     let begin = start + header;
     let (place, _) = text[begin..].match_indices('{').nth(nth)?;
     text[begin + place..].starts_with("{{").then_some(begin + place)

@@ -124,9 +124,10 @@ impl Content {
     fn unknown(&self, name: &str) -> Error {
         let known: Vec<String> = self.variables.keys().map(|name| format!("`{name}`")).collect();
         let error = Error::input(format!("the prompt has no variable `{}`", shown(name)));
-        error.hint(match known.is_empty() {
-            true => "it takes no inputs".to_owned(),
-            false => format!("it has {}", known.join(", ")),
+        error.hint(if known.is_empty() {
+            "it takes no inputs".to_owned()
+        } else {
+            format!("it has {}", known.join(", "))
         })
     }
 }

@@ -278,7 +278,7 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
     }
 }
 
-/// Walks to a place and fails there, because serde_yaml tells a place only in an error. Runs only over documents
+/// Walks to a place and fails there, because `serde_yaml` tells a place only in an error. Runs only over documents
 /// that [`read`] has taken, so that what it skips is bounded.
 #[derive(Clone, Copy)]
 struct Probe<'a> {

@@ -362,12 +362,13 @@ impl Store {
         check_label(&moved.label)?;
         let reference = Reference { name: moved.name.clone(), version: VersionRef::Number(moved.version) };
         let version = self.prompt_version(&reference, Timestamp::FAR).await?.entry;
-        let moves = self.label_moves(Some(&moved.name), Timestamp::FAR).await?;
-        let mut moves = moves.iter().filter(|known| known.label == moved.label);
-        if moves.clone().any(|known| known.moved_at == moved.moved_at && known.version == moved.version) {
+        let history = self.label_moves(Some(&moved.name), Timestamp::FAR).await?;
+        let mut known_moves = history.iter().filter(|known| known.label == moved.label);
+        if known_moves.clone().any(|known| known.moved_at == moved.moved_at && known.version == moved.version)
+        {
             return Ok(false);
         }
-        if let Some(later) = moves.find(|known| known.moved_at >= moved.moved_at) {
+        if let Some(later) = known_moves.find(|known| known.moved_at >= moved.moved_at) {
             return Err(Error::conflict(format!(
                 "label `{}` of `{}` was moved to version {} later, at {}",
                 moved.label, moved.name, later.version, later.moved_at

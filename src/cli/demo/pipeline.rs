@@ -57,7 +57,8 @@ const STEPS: [StepPlan; 4] = [
 /// A bundled company.
 #[derive(Deserialize)]
 struct Company {
-    company: String,
+    #[serde(rename = "company")]
+    name: String,
     website_text: String,
     notes: String,
 }
@@ -96,8 +97,8 @@ fn new_version(file: &PromptFile) -> Result<NewVersion> {
 /// One run: research, extract, summarise, review.
 async fn enrich(store: &Store, company: &Company, files: &[PromptFile], started_at: Timestamp) -> Result<()> {
     // In a ledger of its own, so that an id may be made from the name.
-    let run_id = RunId::derived(&["asmm demo", &company.company]);
-    let labels = [("company".to_owned(), company.company.clone())].into();
+    let run_id = RunId::derived(&["asmm demo", &company.name]);
+    let labels = [("company".to_owned(), company.name.clone())].into();
     let pipeline = "company-enrichment".to_owned();
     let run = StartRun { run_id, pipeline, started_at, labels, parent_run_id: None, replay_of: None };
     store.start_run(&run).await?;
@@ -105,7 +106,7 @@ async fn enrich(store: &Store, company: &Company, files: &[PromptFile], started_
     // What the steps know so far, by the names of the prompts' variables.
     let mut known = Map::new();
     for (name, text) in
-        [("company", &company.company), ("website_text", &company.website_text), ("notes", &company.notes)]
+        [("company", &company.name), ("website_text", &company.website_text), ("notes", &company.notes)]
     {
         known.insert(name.to_owned(), Value::from(text.as_str()));
     }
@@ -173,14 +174,14 @@ async fn record(
         outcome: Outcome::Ok,
         response_id: None,
         pipeline: None,
-        prompt: Some(CallPrompt {
+        prompt: Some(Box::new(CallPrompt {
             version: Some(version),
             inputs: Some(inputs),
             text_sha256: Some(rendered.digest()?),
             messages: None,
             sanitisation: Sanitisation::Unscanned,
             purged_at: None,
-        }),
+        })),
     };
     store.record_calls(&[call]).await?;
     let completed_at = Some(at.plus_micros(STEP_MICROS));
@@ -202,7 +203,7 @@ fn answer(step: &str, company: &Company) -> String {
         .collect();
     let sentence = |place: usize| sentences.get(place).copied().unwrap_or_default();
     match step {
-        "research" => sentences.iter().map(|sentence| format!("- {sentence}\n")).collect(),
+        "research" => format!("- {}", sentences.join("\n- ")),
         "extract" => serde_json::json!({ "product": sentence(0), "customers": null }).to_string(),
         "summarise" => format!("{}. {}.", sentence(0), sentence(1)),
         _ => format!("supported  {}  product\nVERDICT: approve", sentence(0)),

@@ -51,7 +51,7 @@ async fn move_to(ctx: &Ctx, version: &str, label: &str) -> Result<Exit> {
     let before = ours.and_then(|place| place.checked_sub(1)).and_then(|place| moves.get(place));
     match before {
         Some(before) => {
-            say(&format!("label `{label}` moved from `{}@{}` to `{version}`", before.name, before.version))
+            say(&format!("label `{label}` moved from `{}@{}` to `{version}`", before.name, before.version));
         }
         None => say(&format!("label `{label}` is new and points to `{version}`")),
     }

@@ -160,11 +160,11 @@ fn pointing(moves: Vec<LabelMove>) -> BTreeMap<(String, String), LabelMove> {
 }
 
 /// A digest: whole for programs, and for people as much of it as a reference needs.
-fn digest_columns<'a, T>(
-    table: TableOf<'a, T>,
+fn digest_columns<T>(
+    table: TableOf<'_, T>,
     keep: u8,
     digest: impl Fn(&T) -> Digest + Copy,
-) -> TableOf<'a, T> {
+) -> TableOf<'_, T> {
     let column = Column::new(Kind::Text, "digest", "digest");
     table
         .column(column.shown(Shown::ProgramsOnly), move |row| digest(row).to_string())

@@ -1,6 +1,7 @@
 //! Messages and diffs as people read them.
 
 use crate::prompt::{Change, DiffLine};
+use std::fmt::Write;
 
 /// Messages, each under its role.
 pub(in crate::cli) fn messages<'a>(
@@ -51,7 +52,8 @@ fn tame(text: &str) -> String {
             '\n' | '\t' => tame.push(c),
             '\r' => tame.push('␍'),
             c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
-                tame.push_str(&format!("<U+{:04X}>", u32::from(c)));
+                // A text in memory takes everything.
+                let _ = write!(tame, "<U+{:04X}>", u32::from(c));
             }
             c => tame.push(c),
         }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// The largest response taken, in bytes.
 const MAX_RESPONSE: u64 = 16 << 20;
 /// The longest wait between two tries.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 /// How much of a refusal is repeated, in characters.
 const QUOTED: usize = 300;
 

@@ -200,7 +200,7 @@ impl<'a> NewRun<'a> {
             outcome: if answered.is_some() { Outcome::Ok } else { Outcome::Error },
             response_id: answered.and_then(|a| a.response_id),
             pipeline: None,
-            prompt: Some(prompt_of(replayed)),
+            prompt: Some(Box::new(prompt_of(replayed))),
         };
         self.sent += 1;
         let recorded = self.store.record_calls(std::slice::from_ref(&call)).await?;

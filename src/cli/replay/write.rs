@@ -8,6 +8,7 @@ use crate::prompt::{RenderedMessage, Role, text_diff};
 use crate::store::{ReplayedCall, Run, Verdict};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufWriter, StdoutLock, Write};
 
 /// How many calls there were, by verdict.
@@ -52,10 +53,10 @@ impl Tally {
         }
         let mut words = format!("{} of {} verified", self.verified, counted(self.calls, "call", "calls"));
         for (verdict, calls) in &self.others {
-            words.push_str(&format!("; {calls}: {verdict}"));
+            let _ = write!(words, "; {calls}: {verdict}");
         }
         if self.unfit > 0 {
-            words.push_str(&format!("; {}: the inputs do not fit the other version", self.unfit));
+            let _ = write!(words, "; {}: the inputs do not fit the other version", self.unfit);
         }
         words
     }
@@ -101,13 +102,14 @@ impl Writer {
                 let comma = if self.is_first { "" } else { "," };
                 format!("{comma}{}", object(replayed, self.verdicts_only))
             }
-            ReplayFormat::Openai => match replayed.request() {
-                Some(request) => format!("{}\n", Value::Object(request)),
-                None => {
+            ReplayFormat::Openai => {
+                if let Some(request) = replayed.request() {
+                    format!("{}\n", Value::Object(request))
+                } else {
                     say(&format!("warning: call `{}` is left out: {}", replayed.call.call_id, why(replayed)));
                     String::new()
                 }
-            },
+            }
         };
         self.is_first = false;
         self.out.write_all(text.as_bytes()).map_err(unwritable)
@@ -136,15 +138,16 @@ impl Writer {
         let mut head = format!("call {number}  {}", call.call_id);
         for part in [call.step.as_deref().unwrap_or_default(), &call.agent, &call.model] {
             if !part.is_empty() {
-                head.push_str(&format!("  {part}"));
+                let _ = write!(head, "  {part}");
             }
         }
         let mut shown = format!("\n{}\n", text::painted(&head, "1", self.color));
-        shown.push_str(&format!(
-            "{}  {}\n",
+        let _ = writeln!(
+            shown,
+            "{}  {}",
             prompt_words(call),
             text::painted(&call.verdict.to_string(), verdict_color, self.color)
-        ));
+        );
         match &replayed.other {
             None => {
                 let messages = call.messages.iter().flatten().map(role_and_content);
@@ -153,15 +156,17 @@ impl Writer {
                 shown.push_str(&text::messages(all, self.color));
             }
             Some(other) => match &other.rendered {
-                Err(error) => shown.push_str(&format!("{}: {error}\n", other.entry)),
+                Err(error) => {
+                    let _ = writeln!(shown, "{}: {error}", other.entry);
+                }
                 Ok(rendered) => {
                     let then: Vec<RenderedMessage> =
                         call.messages.iter().flatten().filter_map(rendered_of).collect();
                     let lines = text_diff(&then, &rendered.messages);
                     if lines.is_empty() {
-                        shown.push_str(&format!("{} would have sent the same\n", other.entry));
+                        let _ = writeln!(shown, "{} would have sent the same", other.entry);
                     } else {
-                        shown.push_str(&format!("+++ {} {}\n", other.entry, other.entry.digest.short()));
+                        let _ = writeln!(shown, "+++ {} {}", other.entry, other.entry.digest.short());
                         shown.push_str(&text::diff(&lines, self.color));
                     }
                 }

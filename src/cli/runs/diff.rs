@@ -163,9 +163,8 @@ fn spend_table(spend: &[Spend]) -> Table {
 
 fn prompt_table(sent: &[Sent]) -> Table {
     let text = |key, title| Column::new(Kind::Text, key, title);
-    let prompts = |names: &BTreeSet<String>| match names.is_empty() {
-        true => Cell::Missing,
-        false => Cell::List(names.iter().cloned().collect()),
+    let prompts = |names: &BTreeSet<String>| {
+        if names.is_empty() { Cell::Missing } else { Cell::List(names.iter().cloned().collect()) }
     };
     Table::of(sent)
         .column(text("step", "step"), |s: &Sent| named(&s.step))

@@ -30,7 +30,7 @@ pub(crate) enum RunsCommand {
     /// Start a step of a run and print its id
     Step(record::StepArgs),
     /// Record a call to a model and print its id
-    Call(record::CallArgs),
+    Call(Box<record::CallArgs>),
     /// Finish a run, or a step of it
     Finish(record::FinishArgs),
     /// Run a command as a run, and finish with its status
@@ -46,7 +46,7 @@ pub(crate) async fn run(ctx: &Ctx, command: RunsCommand) -> Result<Exit> {
         RunsCommand::Diff(args) => diff::run(ctx, args).await,
         RunsCommand::Start(args) => record::start(ctx, args).await,
         RunsCommand::Step(args) => record::step(ctx, args).await,
-        RunsCommand::Call(args) => record::call(ctx, args).await,
+        RunsCommand::Call(args) => record::call(ctx, *args).await,
         RunsCommand::Finish(args) => record::finish(ctx, args).await,
         RunsCommand::Exec(args) => exec::run(ctx, args).await,
     }

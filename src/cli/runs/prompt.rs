@@ -12,27 +12,27 @@ use std::path::{Path, PathBuf};
 #[command(next_help_heading = "What was sent")]
 pub(crate) struct PromptArgs {
     /// The prompt version that was rendered: name@7, name@label, name@sha256:…, an id, or name for the latest
-    #[arg(long, value_name = "VERSION")]
-    prompt_version: Option<String>,
+    #[arg(id = "prompt_version", long = "prompt-version", value_name = "VERSION")]
+    version: Option<String>,
     /// A file with the inputs it was rendered with: a JSON object; `-` is stdin
-    #[arg(long, value_name = "FILE", requires = "prompt_version")]
-    prompt_inputs: Option<PathBuf>,
+    #[arg(long = "prompt-inputs", value_name = "FILE", requires = "prompt_version")]
+    inputs: Option<PathBuf>,
     /// A file with the exact messages, when they were rendered elsewhere: a JSON array; `-` is stdin
-    #[arg(long, value_name = "FILE", conflicts_with = "prompt_inputs")]
-    prompt_messages: Option<PathBuf>,
+    #[arg(long = "prompt-messages", value_name = "FILE", conflicts_with = "inputs")]
+    messages: Option<PathBuf>,
     /// SHA-256 of the canonical JSON of the messages [default: computed]
-    #[arg(long, value_name = "DIGEST")]
-    prompt_sha256: Option<Digest>,
+    #[arg(long = "prompt-sha256", value_name = "DIGEST")]
+    text_sha256: Option<Digest>,
 }
 
 impl PromptArgs {
     /// Reads the files; none when nothing of the prompt was given.
     pub fn read(self) -> Result<Option<CallPrompt>> {
         let prompt = CallPrompt {
-            version: self.prompt_version,
-            inputs: self.prompt_inputs.as_deref().map(|path| read_json(path, "an object")).transpose()?,
-            text_sha256: self.prompt_sha256,
-            messages: self.prompt_messages.as_deref().map(|path| read_json(path, "an array")).transpose()?,
+            version: self.version,
+            inputs: self.inputs.as_deref().map(|path| read_json(path, "an object")).transpose()?,
+            text_sha256: self.text_sha256,
+            messages: self.messages.as_deref().map(|path| read_json(path, "an array")).transpose()?,
             ..CallPrompt::default()
         };
         Ok(Some(prompt).filter(|prompt| *prompt != CallPrompt::default()))

@@ -235,7 +235,7 @@ pub(crate) async fn call(ctx: &Ctx, args: CallArgs) -> Result<Exit> {
         },
         response_id: args.response_id,
         pipeline: None,
-        prompt: args.prompt.read()?,
+        prompt: args.prompt.read()?.map(Box::new),
     };
     record(ctx, Event::Call(call), strict).await?;
     print_line(&call_id.to_string())?;

@@ -11,7 +11,7 @@ fn changed(replacements: &[(&str, &str)]) -> String {
         yaml = yaml.replacen(from, to, 1);
     }
     let lines = diff(&parse(GOOD).content, &parse(&yaml).content);
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().flat_map(|line| [line.to_string(), "\n".to_owned()]).collect()
 }
 
 fn texts(old: &str, new: &str) -> String {

@@ -1,4 +1,5 @@
 //! The room's tests, by what they ask.
+#![allow(clippy::format_collect, reason = "a text for a test may take its time")]
 
 mod diffs;
 mod errors;

@@ -35,6 +35,13 @@ fn both(sandboxes: &[Sandbox; 2], args: &[&str]) -> (i32, String, String) {
     a
 }
 
+/// Changes the prompt's file in both.
+fn rewrite(all: &[Sandbox; 2], words: &str) {
+    for sandbox in all {
+        sandbox.file("prompts/greet.yaml", &greet(words));
+    }
+}
+
 #[test]
 fn a_file_becomes_a_version_once() {
     let all = sandboxes();
@@ -45,7 +52,7 @@ fn a_file_becomes_a_version_once() {
     let (_, stdout, stderr) = both(&all, &["prompts", "push", "--label", "production"]);
     assert!(stdout.contains("new") && stderr.contains("1 new version, 0 unchanged"), "{stdout}{stderr}");
     assert!(both(&all, &["prompts", "push"]).2.contains("0 new versions, 1 unchanged"));
-    all.each_ref().map(|sandbox| sandbox.file("prompts/greet.yaml", &greet("Good day ")));
+    rewrite(&all, "Good day ");
     let (code, stdout, _) = both(&all, &["prompts", "push", "--dry-run"]);
     assert!(
         code == 0 && stdout.contains("-  Hello {{who}}") && stdout.contains("+  Good day  {{who}}"),
@@ -101,7 +108,7 @@ fn a_check_compares_files_and_registry() {
     assert!(code == 1 && stderr.contains("asmm prompts push"), "{stdout}{stderr}");
     both(&all, &["prompts", "push"]);
     assert_eq!(check().0, 0);
-    all.each_ref().map(|sandbox| sandbox.file("prompts/greet.yaml", &greet("Hi")));
+    rewrite(&all, "Hi");
     let (code, stdout, stderr) = check();
     assert!(code == 1 && stderr.contains("asmm prompts push"), "{stdout}{stderr}");
     let (code, _, stderr) = both(&all, &["--database", "sqlite:nowhere.db", "prompts", "check"]);
@@ -115,7 +122,7 @@ fn a_label_has_a_history() {
     let later = |time| ["--now", time];
     let run = |time, args: &[&str]| both(&all, &[&later(time), args].concat());
     run("2026-03-01T10:00:00Z", &["prompts", "push", "--label", "production"]);
-    all.each_ref().map(|sandbox| sandbox.file("prompts/greet.yaml", &greet("Hi")));
+    rewrite(&all, "Hi");
     run("2026-03-02T10:00:00Z", &["prompts", "push"]);
     let (code, _, stderr) = run("2026-03-03T10:00:00Z", &["prompts", "label", "greet@2", "production"]);
     assert_eq!(code, 0, "{stderr}");

@@ -41,7 +41,7 @@ fn param() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         (-9_007_199_254_740_991_i64..9_007_199_254_740_992).prop_map(Value::from),
         (-99_999_999_i64..99_999_999, 0_u32..9).prop_map(|(digits, places)| {
-            let text = format!("{}e-{places}", digits);
+            let text = format!("{digits}e-{places}");
             Value::from(text.parse::<f64>().unwrap())
         }),
         Just(Value::from(-0.0)),

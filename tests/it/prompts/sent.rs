@@ -33,7 +33,7 @@ on_both_databases! {
 
     async fn comes_with_its_call_before_it_or_not_at_all(db: TestDb) {
         let store = greeted(&db).await;
-        let with = |n, name: &str| Call { prompt: Some(sent(n, "greet@1", name).prompt), ..call(1, n) };
+        let with = |n, name: &str| Call { prompt: Some(Box::new(sent(n, "greet@1", name).prompt)), ..call(1, n) };
         assert_eq!(store.record_calls(&[with(1, "Ada"), call(1, 2)]).await.unwrap().recorded, 2);
         store.record_prompts(&[sent(3, "greet@1", "Ada")]).await.unwrap();
         assert_eq!(store.record_calls(&[call(1, 3)]).await.unwrap().recorded, 1);
