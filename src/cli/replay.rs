@@ -4,7 +4,7 @@ mod chat;
 mod execute;
 mod write;
 
-use super::context::{Ctx, Exit, is_closed_pipe, say};
+use super::context::{Ctx, Exit, counted, is_closed_pipe, say};
 use crate::domain::CallId;
 use crate::error::{Error, Result};
 use crate::prompt::{Content, Reference, Rendered};
@@ -192,7 +192,8 @@ async fn show(
     }
     writer.end(&tally)?;
     if tally.passed_over > 0 {
-        say(&format!("{} calls used another prompt, or their inputs are not there", tally.passed_over));
+        let calls = counted(tally.passed_over, "call is", "calls are");
+        say(&format!("{calls} left out: another prompt, a captured text, or inputs that are not there"));
     }
     Ok(if tally.is_exact() { Exit::Fine } else { Exit::Mismatch })
 }
@@ -200,7 +201,7 @@ async fn show(
 /// What another version makes of a call's inputs; none when the call used another prompt, or its inputs are gone.
 fn rendered_with(call: &ReplayedCall, (content, version): &(Content, PromptVersion)) -> Option<Other> {
     let used = call.version.as_ref()?;
-    if used.entry.name != version.entry.name || call.messages.is_none() {
+    if used.entry.name != version.entry.name || !call.is_rendered || call.messages.is_none() {
         return None;
     }
     let inputs = call.inputs.clone().unwrap_or_default();

@@ -183,7 +183,9 @@ impl Replay<'_> {
     /// When the ledger fails. That a text cannot be given back is a verdict, not an error.
     pub async fn next(&mut self) -> Result<Option<ReplayedCall>> {
         let Some(row) = self.rows.next().await.transpose()? else { return Ok(None) };
-        let version = match row.prompt_version_id.or(row.step_version_id) {
+        // What a step was meant to use says nothing of a text that was captured in it.
+        let is_recorded = row.sanitisation.is_some();
+        let version = match if is_recorded { row.prompt_version_id } else { row.step_version_id } {
             Some(id) => self.version(id).await?,
             None => None,
         };

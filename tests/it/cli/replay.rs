@@ -114,7 +114,7 @@ fn shows_what_another_version_would_have_sent() {
     let output = sandbox.run(&["replay", "last", "--with", "greet@2"]);
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(output.stdout.contains("-  Hello Bob\n+  Good day Bob"), "{}", output.stdout);
-    assert!(output.stderr.contains("1 call"), "{}", output.stderr);
+    assert!(output.stderr.contains("1 call is left out"), "{}", output.stderr);
     let requests = sandbox.run(&["replay", "last", "--with", "greet", "--format", "openai"]).success();
     assert!(requests.contains("Good day Ada") && requests.contains("\"model\":\"gpt-5-mini\""), "{requests}");
     sandbox.file("prompts/other.yaml", &greet("Hi").replace("name: greet", "name: other"));
