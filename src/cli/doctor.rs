@@ -8,7 +8,7 @@ use crate::store::{LAWS, Store, Verdict};
 use clap::Args;
 use std::collections::BTreeMap;
 
-/// Check the ledger: recompute its laws, the prompt versions' digests, and what was sent
+/// Check the ledger: recompute its laws, its prompts' digests, and what was sent
 ///
 /// It reads every call. Exit codes: 0 all holds, 5 a prompt version or what was sent was changed past the ledger,
 /// 1 another law is broken.

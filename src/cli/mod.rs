@@ -25,7 +25,7 @@ pub use context::{Ctx, Exit};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// A ledger of LLM spend, in the database you already have
+/// A ledger of LLM spend and a registry of prompts, in the database you already have
 ///
 /// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over, 4 unpriced calls under
 /// --strict, 5 a prompt that cannot be given back exactly, 7 the ledger is not migrated or cannot be reached.
@@ -104,15 +104,15 @@ pub(crate) enum Command {
     /// Prompts: versions that never change, labels that move, and what was sent
     #[command(subcommand)]
     Prompts(prompts::PromptsCommand),
+    /// What was sent in a run: the exact texts, proven by their digests
+    Replay(replay::ReplayArgs),
     /// Bring in usage from elsewhere
     #[command(subcommand)]
     Import(import::ImportCommand),
     /// Copy the ledger out
     #[command(subcommand)]
     Export(export::ExportCommand),
-    /// What was sent in a run: the exact texts, checked against the digests stored when they were sent
-    Replay(replay::ReplayArgs),
-    /// Check the ledger: recompute its laws, the prompt versions' digests, and what was sent
+    /// Check the ledger: recompute its laws, its prompts' digests, and what was sent
     Doctor(doctor::DoctorArgs),
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use write::{Tally, Writer};
 
-/// What was sent in a run: the exact texts, checked against the digests stored when they were sent
+/// What was sent in a run: the exact texts, proven by their digests
 ///
 /// Exit codes: 0 when every call is given back exactly, 5 when one is not: its text was changed past the ledger,
 /// its inputs were purged, or nothing was recorded of it. Each says which.
