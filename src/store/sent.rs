@@ -1,4 +1,4 @@
-//! What was sent: recording it beside the calls, and dropping it when its time is over.
+//! What was sent: recording it beside the calls.
 //!
 //! It is recorded under its call's id, in the same transaction as the call, or before it. Inputs and texts are
 //! stored as canonical JSON, so that their digest means what was sent.
@@ -43,25 +43,6 @@ pub(super) struct Versions {
     /// By reference, and by time where that matters.
     found: HashMap<(String, Option<Timestamp>), (i64, Option<Content>)>,
 }
-
-/// What retention dropped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct Purged {
-    /// Calls whose inputs or texts went.
-    pub calls: u64,
-    /// Texts that went.
-    pub texts: u64,
-}
-
-impl std::ops::AddAssign for Purged {
-    fn add_assign(&mut self, other: Self) {
-        self.calls += other.calls;
-        self.texts += other.texts;
-    }
-}
-
-/// How many calls are purged in one transaction: whoever records a text waits so long.
-const PURGE_AT_ONCE: i64 = 10_000;
 
 impl Store {
     /// A sent prompt as it will be stored. What was rendered from a version and inputs gets its digest here,
@@ -172,35 +153,6 @@ impl Store {
         });
         rows.into_iter().map(StoredPrompt::into_sent).collect()
     }
-
-    /// How many calls sent before a time still have inputs or a text, and how many texts they alone need.
-    pub async fn purgeable(&self, before: Timestamp) -> Result<Purged> {
-        let (calls, texts): (i64, i64) = super::on_pool!(self, |pool| {
-            sqlx::query_as(include_str!("../../queries/prompt_purgeable.sql"))
-                .bind(before)
-                .fetch_one(pool)
-                .await?
-        });
-        Ok(Purged {
-            calls: calls.try_into().unwrap_or_default(),
-            texts: texts.try_into().unwrap_or_default(),
-        })
-    }
-
-    /// Drops the inputs and texts of calls sent before a time. Versions, digests and spend stay.
-    pub async fn purge_inputs(&self, before: Timestamp) -> Result<Purged> {
-        let mut all = Purged::default();
-        loop {
-            let purged = match self {
-                Store::Postgres(s) => s.purge_some(before).await?,
-                Store::Sqlite(s) => s.purge_some(before).await?,
-            };
-            if purged.calls == 0 {
-                return Ok(all);
-            }
-            all += purged;
-        }
-    }
 }
 
 /// What is recorded of a call's prompt, whole.
@@ -278,16 +230,6 @@ impl PostgresStore {
             unpriced: 0,
         })
     }
-
-    async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
-        let Json(purged) = sqlx::query_scalar("select purge_inputs($1, $2, $3::integer)")
-            .bind(before)
-            .bind(self.clock.now())
-            .bind(PURGE_AT_ONCE)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(purged)
-    }
 }
 
 /// What is recorded of a call's prompt, to compare.
@@ -335,41 +277,6 @@ impl SqliteStore {
         recorded.recorded = fresh.len().try_into().unwrap_or(u64::MAX);
         insert(db, &fresh).await?;
         Ok(recorded)
-    }
-
-    async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
-        let mut tx = self.begin().await?;
-        let digests: Vec<Option<Digest>> = sqlx::query_scalar(
-            "update llm_call_prompt
-             set inputs = null, purged_at = $2
-             where (run_id, call_id) in (
-               select p.run_id, p.call_id
-               from llm_call_prompt p
-               where p.sent_at < $1
-                 and p.purged_at is null
-                 and (p.inputs <> '{}' or exists (select 1 from prompt_text t where t.text_sha256 = p.text_sha256))
-               limit $3)
-             returning text_sha256",
-        )
-        .bind(before)
-        .bind(self.clock.now())
-        .bind(PURGE_AT_ONCE)
-        .fetch_all(&mut *tx)
-        .await?;
-        let distinct: BTreeSet<String> = digests.iter().flatten().map(Digest::hex).collect();
-        let texts = sqlx::query(
-            "delete from prompt_text
-             where text_sha256 in (select unhex(j.value) from json_each($1) j)
-               and not exists (
-                 select 1
-                 from llm_call_prompt p
-                 where p.text_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
-        )
-        .bind(json!(distinct).to_string())
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(Purged { calls: digests.len().try_into().unwrap_or(u64::MAX), texts: texts.rows_affected() })
     }
 }
 
