@@ -24,6 +24,11 @@ pub(super) struct Endpoint {
     retries: u32,
 }
 
+/// `text` without the key: some endpoints repeat it.
+fn hidden(text: &str, key: Option<&str>) -> String {
+    key.map_or_else(|| text.to_owned(), |key| text.replace(key, "[key]"))
+}
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -55,6 +60,13 @@ impl Endpoint {
                 .hint("write the address before /chat/completions, such as http://127.0.0.1:8080/v1")
         };
         let uri: Uri = url.parse().map_err(|_| wrong("is no URL"))?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(wrong("has a user in it; a key comes from the environment only"));
+        }
+        if uri.query().is_some() || base_url.contains('#') {
+            return Err(wrong("has a query, and /chat/completions would come after it"));
+        }
+        let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let is_here = host == "localhost"
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -68,13 +80,16 @@ impl Endpoint {
             _ => return Err(wrong("starts with neither http:// nor https://")),
         }
         // Redirects are not followed: the key is for this host.
-        let config = Agent::config_builder()
+        let mut config = Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .max_redirects(0)
-            .user_agent(concat!("asmm/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Ok(Self { agent: config.into(), url, key, retries })
+            .user_agent(concat!("asmm/", env!("CARGO_PKG_VERSION")));
+        if is_here {
+            // What is for this machine is not for the environment's proxy, in the clear and with the key.
+            config = config.proxy(None);
+        }
+        Ok(Self { agent: config.build().into(), url, key, retries })
     }
 
     /// Sends a chat request, again after a failure that may pass.
@@ -138,7 +153,7 @@ fn exchange(agent: &Agent, url: &str, key: Option<&str>, body: &str) -> Tried {
         Err(error) => return failed(url, &error),
     };
     if status.is_success() {
-        return match answer(&bytes, latency_ms) {
+        return match answer(&bytes, latency_ms, key) {
             Ok(answer) => Tried::Answered(answer),
             Err(error) => Tried::Refused(error.at(format_args!("`{url}`"))),
         };
@@ -162,14 +177,14 @@ fn failed(url: &str, error: &ureq::Error) -> Tried {
     }
 }
 
-/// What a refusal says, cut, and without the key: some endpoints repeat it.
+/// What a refusal says, cut, and without the key.
 fn refusal(url: &str, status: StatusCode, bytes: &[u8], key: Option<&str>) -> Error {
     let text = String::from_utf8_lossy(bytes);
     let message = serde_json::from_str::<Value>(&text)
         .ok()
         .and_then(|body| body.pointer("/error/message").and_then(Value::as_str).map(str::to_owned))
         .unwrap_or_else(|| text.into_owned());
-    let message = key.map_or(message.clone(), |key| message.replace(key, "[key]"));
+    let message = hidden(&message, key);
     let quoted: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(QUOTED).collect();
     let error = Error::new(crate::ErrorKind::Io, format!("`{url}` answered {status}: {quoted}"));
     match status {
@@ -181,15 +196,15 @@ fn refusal(url: &str, status: StatusCode, bytes: &[u8], key: Option<&str>) -> Er
     }
 }
 
-fn answer(bytes: &[u8], latency_ms: u64) -> Result<Answer> {
+fn answer(bytes: &[u8], latency_ms: u64, key: Option<&str>) -> Result<Answer> {
     let body: Value =
         serde_json::from_slice(bytes).map_err(|e| Error::input(format!("the answer is no JSON: {e}")))?;
     if !body.get("choices").is_some_and(Value::is_array) {
         return Err(Error::input("the answer is no chat completion: it has no `choices`"));
     }
-    let named = |key: &str| {
-        let name = body.get(key).and_then(Value::as_str)?;
-        required_name(key, name).ok().map(|()| name.to_owned())
+    let named = |field: &str| {
+        let name = hidden(body.get(field).and_then(Value::as_str)?, key);
+        required_name(field, &name).ok().map(|()| name)
     };
     Ok(Answer { model: named("model"), response_id: named("id"), usage: usage(&body), latency_ms })
 }
@@ -219,7 +234,7 @@ mod tests {
             br#"{"id":"chatcmpl-1","model":"gpt-5-mini-2025-08-07","choices":[],"usage":{"prompt_tokens":100,
             "completion_tokens":50,"prompt_tokens_details":{"cached_tokens":30},
             "completion_tokens_details":{"reasoning_tokens":20}}}"#;
-        let answer = answer(body, 7).expect("an answer");
+        let answer = answer(body, 7, None).expect("an answer");
         let usage = answer.usage.expect("usage");
         assert_eq!((usage.input, usage.cache_read, usage.output, usage.reasoning), (70, 30, 30, 20));
         assert_eq!(answer.response_id.as_deref(), Some("chatcmpl-1"));
@@ -234,7 +249,7 @@ mod tests {
             "null",
         ] {
             let body = format!(r#"{{"choices":[],"usage":{usage}}}"#);
-            assert_eq!(answer(body.as_bytes(), 0).expect("an answer").usage, None, "{usage}");
+            assert_eq!(answer(body.as_bytes(), 0, None).expect("an answer").usage, None, "{usage}");
         }
     }
 
@@ -251,5 +266,9 @@ mod tests {
             assert!(Endpoint::new(url, key(), second, 0).is_ok(), "{url}");
         }
         assert!(Endpoint::new("http://10.0.0.1/v1", None, second, 0).is_ok());
+        for url in ["https://me:password@example.com/v1", "https://example.com/v1?code=password"] {
+            let error = Endpoint::new(url, None, second, 0).err().expect("refused");
+            assert!(!error.to_string().contains("password"), "{error}");
+        }
     }
 }
