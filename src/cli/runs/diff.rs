@@ -107,14 +107,12 @@ async fn collect(store: &Store, run: &Run, side: usize, all: &mut BTreeMap<Strin
     Ok(())
 }
 
-/// What changed, where both are known.
+/// What changed; not known as long as a call of either has no price.
 fn change(first: &Totals, second: &Totals) -> Cell {
-    match (known_cost(first), known_cost(second)) {
-        (Some(first), Some(second)) => {
-            Cell::cost(Some(Usd::from_pico(second.pico().saturating_sub(first.pico()))))
-        }
-        _ => Cell::Missing,
+    if first.unpriced_calls + second.unpriced_calls > 0 {
+        return Cell::Missing;
     }
+    Cell::Usd(Usd::from_pico(second.cost.pico().saturating_sub(first.cost.pico())))
 }
 
 fn document(scope: Scope, first: &Run, second: &Run, spend: &[Spend], sent: &[Sent]) -> Document {
