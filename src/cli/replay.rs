@@ -72,30 +72,36 @@ struct Other {
 }
 
 impl Replayed {
-    /// The messages to send or show as a request: exact ones only.
-    fn messages(&self) -> Option<Vec<Value>> {
-        match &self.other {
-            Some(other) => other.rendered.as_ref().ok().map(Rendered::to_values),
-            None => self.call.messages.clone().filter(|_| self.call.verdict.is_verified()),
-        }
-    }
-
     /// The chat request: model, params and messages. The model is the one that answered then, unless another
     /// version names one.
-    fn request(&self) -> Option<Map<String, Value>> {
-        let messages = self.messages()?;
+    ///
+    /// # Errors
+    /// Why there is none: only what was sent, or other words for inputs that are proven, is a request.
+    fn request(&self, model: Option<&str>) -> Result<Map<String, Value>, String> {
+        let call = &self.call;
+        if call.operation != "chat" {
+            return Err(format!("it asked for {}, not chat", call.operation));
+        }
+        if !call.verdict.is_verified() {
+            return Err(call.verdict.to_string());
+        }
+        let messages = match &self.other {
+            Some(other) => other.rendered.as_ref().map_err(ToString::to_string)?.to_values(),
+            None => call.messages.clone().unwrap_or_default(),
+        };
         let content = match &self.other {
             Some(other) => Some(&other.content),
-            None => self.call.version.as_ref().and_then(|version| version.content.as_ref().ok()),
+            None => call.version.as_ref().and_then(|version| version.content.as_ref().ok()),
         };
         let named = content.and_then(|content| content.model.as_ref());
         let mut request = named.map(|model| model.params.clone()).unwrap_or_default();
-        let named = named.map(|model| model.id.clone());
-        let reported = Some(self.call.model.clone()).filter(|model| !model.is_empty());
-        let model = if self.other.is_some() { named.or(reported) } else { reported.or(named) };
+        let named = named.map(|model| model.id.as_str());
+        let reported = Some(call.model.as_str()).filter(|model| !model.is_empty());
+        let known = if self.other.is_some() { named.or(reported) } else { reported.or(named) };
+        let model = model.or(known).ok_or("neither the call nor its prompt names a model")?;
         request.insert("model".to_owned(), model.into());
         request.insert("messages".to_owned(), messages.into());
-        Some(request)
+        Ok(request)
     }
 }
 
@@ -148,7 +154,7 @@ pub(super) async fn run(ctx: &Ctx, args: ReplayArgs) -> Result<Exit> {
     let selection =
         Selection { steps: args.steps.clone(), calls: args.calls.clone(), met: BTreeSet::default() };
     if args.execute.execute {
-        return execute::run(ctx, &store, &run, selection, with.as_ref(), args.execute).await;
+        return execute::run(&store, &run, selection, with.as_ref(), args.execute).await;
     }
     match show(ctx, &store, &run, selection, with.as_ref(), &args).await {
         Err(error) if is_closed_pipe(&error) => Ok(Exit::Fine),
@@ -164,10 +170,9 @@ async fn show(
     with: Option<&(Content, PromptVersion)>,
     args: &ReplayArgs,
 ) -> Result<Exit> {
-    let mut writer = Writer::new(args.format, args.verify, ctx.style().color);
+    let mut writer = Writer::new(run, args.format, args.verify, ctx.style().color);
     let mut tally = Tally::default();
     let mut replay = store.replay(run.run_id);
-    writer.begin(run)?;
     while let Some(call) = replay.next().await? {
         if !selection.takes(&call) {
             continue;
@@ -184,18 +189,26 @@ async fn show(
     if let Some((_, version)) = with
         && tally.calls == 0
     {
-        return Err(Error::not_found(format!(
-            "run `{}` has no call whose inputs to `{}` are recorded",
-            run.run_id, version.entry.name
-        ))
-        .hint("`asmm replay --verify` shows which prompt each call used"));
+        return Err(none_with(run, version));
     }
-    writer.end(&tally)?;
+    let is_whole = writer.end(&tally)?;
     if tally.passed_over > 0 {
-        let calls = counted(tally.passed_over, "call is", "calls are");
-        say(&format!("{calls} left out: another prompt, a captured text, or inputs that are not there"));
+        say(&left_out(tally.passed_over));
     }
-    Ok(if tally.is_exact() { Exit::Fine } else { Exit::Mismatch })
+    Ok(if is_whole && tally.is_exact() { Exit::Fine } else { Exit::Mismatch })
+}
+
+fn left_out(passed_over: u64) -> String {
+    let calls = counted(passed_over, "call is", "calls are");
+    format!("{calls} left out: another prompt, a captured text, or inputs that are not there")
+}
+
+fn none_with(run: &Run, version: &PromptVersion) -> Error {
+    Error::not_found(format!(
+        "run `{}` has no call whose inputs to `{}` are recorded",
+        run.run_id, version.entry.name
+    ))
+    .hint("`asmm replay --verify` shows which prompt each call used")
 }
 
 /// What another version makes of a call's inputs; none when the call used another prompt, or its inputs are gone.

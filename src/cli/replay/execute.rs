@@ -1,20 +1,24 @@
 //! `asmm replay --execute`: the same prompts once more, as a new run.
 //!
-//! Each call is recorded as it is answered, so that a run that is cut off has what it spent.
+//! What is sent is recorded before it is sent, and the call as it is answered: a run that is cut off has what it
+//! spent. Every call is looked at once before the first is sent, so that a wrong step or an endpoint without a
+//! model costs nothing and leaves no run behind.
 
 use super::chat::{Answer, Endpoint};
-use super::{Replayed, Selection, rendered_with};
-use crate::cli::context::{Ctx, Exit, counted, print_line, say};
+use super::{Replayed, Selection, left_out, none_with, rendered_with};
+use crate::cli::context::{Exit, print_line, say};
 use crate::domain::{
-    Call, CallId, CallPrompt, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status, StepId,
+    Call, CallId, CallPrompt, FinishRun, FinishStep, Outcome, RunId, SentPrompt, StartRun, StartStep, Status,
+    StepId,
 };
 use crate::error::{Error, Result};
 use crate::prompt::Content;
-use crate::store::{PromptVersion, Run, Store};
+use crate::store::{PromptVersion, ReplayedCall, Run, Step, Store};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
 /// Sending again.
@@ -44,19 +48,42 @@ pub(super) struct ExecuteArgs {
     limit: Option<u64>,
 }
 
+/// What is to be sent again.
+struct Again<'a> {
+    store: &'a Store,
+    run: &'a Run,
+    with: Option<&'a (Content, PromptVersion)>,
+    model: Option<&'a str>,
+}
+
+/// What would be sent.
+#[derive(Default)]
+struct Plan {
+    ready: u64,
+    left_out: u64,
+}
+
 /// The new run in the making.
 struct NewRun<'a> {
     store: &'a Store,
     run_id: RunId,
-    /// The new step for each old one.
-    steps: BTreeMap<StepId, StepId>,
+    total: u64,
+    /// The steps of the old run.
+    old: BTreeMap<StepId, Step>,
+    /// The new step for each old one, and how it stands.
+    steps: BTreeMap<StepId, (StepId, Status)>,
     sent: u64,
     failed: u64,
-    left_out: u64,
+}
+
+/// How a request ended.
+enum Ended {
+    Answered(Answer),
+    Failed(Error),
+    Interrupted,
 }
 
 pub(super) async fn run(
-    ctx: &Ctx,
     store: &Store,
     run: &Run,
     mut selection: Selection,
@@ -66,85 +93,156 @@ pub(super) async fn run(
     let base_url = args.base_url.as_deref().unwrap_or_default();
     let key = std::env::var(&args.api_key_env).ok().filter(|key| !key.is_empty());
     let endpoint = Endpoint::new(base_url, key, Duration::from_secs(args.timeout), args.retries)?;
-    let mut new = NewRun::start(ctx, store, run).await?;
-    let stopped = tokio::signal::ctrl_c();
-    tokio::pin!(stopped);
-    let mut is_stopped = false;
-    let mut replay = store.replay(run.run_id);
-    while let Some(call) = replay.next().await? {
-        if !selection.takes(&call) {
-            continue;
-        }
-        if args.limit.is_some_and(|limit| new.sent >= limit) {
-            break;
-        }
-        let replayed = Replayed { other: with.and_then(|with| rendered_with(&call, with)), call };
-        let request = replayed.request().filter(|_| replayed.call.operation == "chat");
-        let Some(mut request) = request.filter(|_| with.is_none() || replayed.other.is_some()) else {
-            new.left_out += 1;
-            say(&format!("call `{}` is not sent: {}", replayed.call.call_id, why_not(&replayed)));
-            continue;
-        };
-        if let Some(model) = &args.model {
-            request.insert("model".to_owned(), model.clone().into());
-        }
-        let model = request.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
-        request.insert("stream".to_owned(), false.into());
-        let called_at = ctx.clock.now();
-        let request = Value::Object(request);
-        let answer = tokio::select! {
-            answer = endpoint.send(&request) => answer,
-            _ = &mut stopped => { is_stopped = true; break; }
-        };
-        new.record(&replayed, model, called_at, answer).await?;
-        say(&format!("{} sent", counted(new.sent, "call", "calls")));
+    let again = Again { store, run, with, model: args.model.as_deref() };
+    let plan = again.plan(&mut selection).await?;
+    let total = plan.ready.min(args.limit.unwrap_or(u64::MAX));
+    if total == 0 {
+        say("there is nothing to send");
+        return Ok(if plan.left_out == 0 { Exit::Fine } else { Exit::Mismatch });
     }
-    new.finish(is_stopped).await?;
-    if !is_stopped {
-        selection.check(run)?;
-    }
-    say(&format!("compare the two: asmm runs diff {} {}", run.run_id, new.run_id));
+    let mut new = NewRun::start(store, run, total).await?;
+    let status = match new.send(&again, &endpoint, &mut selection).await {
+        Ok(status) => status,
+        Err(error) => {
+            // The ledger may be gone, and then this fails too: what failed first is what to say.
+            let _ = new.finish(Status::Failed).await;
+            return Err(error);
+        }
+    };
+    new.finish(status).await?;
     print_line(&new.run_id.to_string())?;
-    Ok(match (is_stopped, new.failed, new.left_out) {
-        (true, _, _) => Exit::Child(130),
-        (false, 0, 0) => Exit::Fine,
-        (false, 0, _) => Exit::Mismatch,
-        (false, _, _) => Exit::Flawed,
+    say(&format!("compare the two: asmm runs diff {} {}", run.run_id, new.run_id));
+    Ok(match status {
+        Status::Cancelled => Exit::Child(130),
+        Status::Succeeded if plan.left_out == 0 => Exit::Fine,
+        Status::Succeeded => Exit::Mismatch,
+        _ => Exit::Flawed,
     })
 }
 
-fn why_not(replayed: &Replayed) -> String {
-    if replayed.call.operation != "chat" {
-        return format!("it asked for {}, not chat", replayed.call.operation);
+impl Again<'_> {
+    /// Looks at every call, says what cannot be sent, and counts what can.
+    async fn plan(&self, selection: &mut Selection) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let mut replay = self.store.replay(self.run.run_id);
+        let mut passed_over = 0_u64;
+        while let Some(call) = replay.next().await? {
+            if !selection.takes(&call) {
+                continue;
+            }
+            let replayed = self.replayed(call);
+            if self.with.is_some() && replayed.other.is_none() {
+                passed_over += 1;
+                continue;
+            }
+            match self.request(&replayed) {
+                Ok(_) => plan.ready += 1,
+                Err(why) => {
+                    plan.left_out += 1;
+                    say(&format!("warning: call `{}` is not sent: {why}", replayed.call.call_id));
+                }
+            }
+        }
+        selection.check(self.run)?;
+        if let Some((_, version)) = self.with
+            && plan.ready + plan.left_out == 0
+        {
+            return Err(none_with(self.run, version));
+        }
+        if passed_over > 0 {
+            say(&left_out(passed_over));
+        }
+        Ok(plan)
     }
-    match replayed.other.as_ref().map(|other| &other.rendered) {
-        Some(Err(error)) => error.to_string(),
-        _ if replayed.call.verdict.is_verified() => "it used another prompt".to_owned(),
-        _ => replayed.call.verdict.to_string(),
+
+    fn replayed(&self, call: ReplayedCall) -> Replayed {
+        Replayed { other: self.with.and_then(|with| rendered_with(&call, with)), call }
+    }
+
+    /// The request that is sent for a call, or why there is none.
+    fn request(&self, replayed: &Replayed) -> Result<Map<String, Value>, String> {
+        if self.with.is_some() && replayed.other.is_none() {
+            return Err("it used another prompt, or a text of its own".to_owned());
+        }
+        let mut request = replayed.request(self.model)?;
+        request.insert("stream".to_owned(), false.into());
+        // Endpoints refuse it where nothing is streamed.
+        request.remove("stream_options");
+        Ok(request)
     }
 }
 
 impl<'a> NewRun<'a> {
-    async fn start(ctx: &Ctx, store: &'a Store, run: &Run) -> Result<Self> {
+    async fn start(store: &'a Store, run: &Run, total: u64) -> Result<Self> {
+        let old = store.steps(run.run_id).await?;
         let run_id = RunId(Uuid::now_v7());
         store
             .start_run(&StartRun {
                 run_id,
                 pipeline: run.pipeline.clone(),
-                started_at: ctx.clock.now(),
+                started_at: store.now(),
                 labels: run.labels.clone(),
                 parent_run_id: None,
                 replay_of: Some(run.run_id),
             })
             .await?;
-        Ok(Self { store, run_id, steps: BTreeMap::new(), sent: 0, failed: 0, left_out: 0 })
+        let old = old.into_iter().map(|old| (old.step.step_id, old.step)).collect();
+        Ok(Self { store, run_id, total, old, steps: BTreeMap::new(), sent: 0, failed: 0 })
+    }
+
+    /// Sends one call after the other; answers how the run ended.
+    async fn send(
+        &mut self,
+        again: &Again<'_>,
+        endpoint: &Endpoint,
+        selection: &mut Selection,
+    ) -> Result<Status> {
+        let unwatched = |error| Error::io("signals cannot be waited for", error);
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
+        let mut replay = again.store.replay(again.run.run_id);
+        while self.sent < self.total {
+            let Some(call) = replay.next().await? else { break };
+            if !selection.takes(&call) {
+                continue;
+            }
+            let replayed = again.replayed(call);
+            let Ok(request) = again.request(&replayed) else { continue };
+            let model = request.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let request = Value::Object(request);
+            let sent = self.announce(&replayed).await?;
+            let ended = tokio::select! {
+                answer = endpoint.send(&request) => answer.map_or_else(Ended::Failed, Ended::Answered),
+                _ = interrupt.recv() => Ended::Interrupted,
+                _ = terminate.recv() => Ended::Interrupted,
+            };
+            self.record(&replayed, &sent, model, &ended).await?;
+            if let Ended::Interrupted = ended {
+                say(&format!("interrupted after {} of {}", self.sent, self.total));
+                return Ok(Status::Cancelled);
+            }
+            say(&format!("{} of {} sent", self.sent, self.total));
+        }
+        Ok(if self.failed == 0 { Status::Succeeded } else { Status::Failed })
+    }
+
+    /// Records what is about to be sent.
+    async fn announce(&mut self, replayed: &Replayed) -> Result<SentPrompt> {
+        let sent = SentPrompt {
+            run_id: self.run_id,
+            call_id: CallId(Uuid::now_v7()),
+            step_id: self.step(replayed).await?,
+            sent_at: self.store.now(),
+            prompt: prompt_of(replayed),
+        };
+        self.store.record_prompts(std::slice::from_ref(&sent)).await?;
+        Ok(sent)
     }
 
     /// The step that stands for the one the call was made in.
     async fn step(&mut self, replayed: &Replayed) -> Result<Option<StepId>> {
-        let call = &replayed.call;
-        let (Some(old), Some(step)) = (call.step_id, &call.step) else { return Ok(None) };
-        if let Some(known) = self.steps.get(&old) {
+        let Some(old) = replayed.call.step_id.and_then(|id| self.old.get(&id)) else { return Ok(None) };
+        if let Some((known, _)) = self.steps.get(&old.step_id) {
             return Ok(Some(*known));
         }
         let step_id = StepId(Uuid::now_v7());
@@ -152,55 +250,62 @@ impl<'a> NewRun<'a> {
             .start_step(&StartStep {
                 run_id: self.run_id,
                 step_id,
-                step: step.clone(),
-                agent: call.agent.clone(),
-                prompt_version: version_of(replayed),
-                attempt: 1,
+                step: old.step.clone(),
+                agent: old.agent.clone(),
+                prompt_version: version_of(replayed).or_else(|| old.prompt_version.clone()),
+                attempt: old.attempt,
                 started_at: Some(self.store.now()),
                 status: None,
                 completed_at: None,
             })
             .await?;
-        self.steps.insert(old, step_id);
+        self.steps.insert(old.step_id, (step_id, Status::Succeeded));
         Ok(Some(step_id))
     }
 
+    /// Records what became of a request. One that was not answered may have been billed: its usage is unknown.
     async fn record(
         &mut self,
         replayed: &Replayed,
+        sent: &SentPrompt,
         model: String,
-        called_at: crate::domain::Timestamp,
-        answer: Result<Answer>,
+        ended: &Ended,
     ) -> Result<()> {
-        let step_id = self.step(replayed).await?;
         let old = &replayed.call;
-        let answered = match answer {
-            Ok(answer) => Some(answer),
-            Err(error) => {
+        let (answer, status) = match ended {
+            Ended::Answered(answer) => (Some(answer), Status::Succeeded),
+            Ended::Interrupted => (None, Status::Cancelled),
+            Ended::Failed(error) => {
                 self.failed += 1;
                 say(&format!("warning: call `{}` failed: {error}", old.call_id));
                 if let Some(hint) = error.next_step() {
                     say(&format!("hint: {hint}"));
                 }
-                None
+                (None, Status::Failed)
             }
         };
+        if status != Status::Succeeded
+            && let Some((_, step)) = old.step_id.and_then(|id| self.steps.get_mut(&id))
+        {
+            *step = status;
+        }
         let call = Call {
             run_id: self.run_id,
-            call_id: CallId(Uuid::now_v7()),
-            step_id,
+            call_id: sent.call_id,
+            step_id: sent.step_id,
             agent: old.agent.clone(),
             provider: old.provider.clone(),
-            model: answered.as_ref().and_then(|a| a.model.clone()).unwrap_or(model),
+            model: answer.and_then(|a| a.model.clone()).unwrap_or(model),
             operation: "chat".to_owned(),
             service_tier: "standard".to_owned(),
-            called_at,
-            usage: answered.as_ref().and_then(|a| a.usage),
-            latency_ms: answered.as_ref().map(|a| a.latency_ms),
-            outcome: if answered.is_some() { Outcome::Ok } else { Outcome::Error },
-            response_id: answered.and_then(|a| a.response_id),
+            called_at: sent.sent_at,
+            usage: answer.and_then(|a| a.usage),
+            latency_ms: answer.map(|a| a.latency_ms),
+            outcome: if answer.is_some() { Outcome::Ok } else { Outcome::Error },
+            response_id: answer.and_then(|a| a.response_id.clone()),
             pipeline: None,
-            prompt: Some(Box::new(prompt_of(replayed))),
+            // It is recorded already.
+            prompt: None,
         };
         self.sent += 1;
         let recorded = self.store.record_calls(std::slice::from_ref(&call)).await?;
@@ -210,17 +315,12 @@ impl<'a> NewRun<'a> {
         Err(Error::conflict(format!("call `{}` is already recorded with other contents", call.call_id)))
     }
 
-    async fn finish(&self, is_stopped: bool) -> Result<()> {
-        let status = match (is_stopped, self.failed) {
-            (true, _) => Status::Cancelled,
-            (false, 0) => Status::Succeeded,
-            (false, _) => Status::Failed,
-        };
-        for &step_id in self.steps.values() {
-            let finish = FinishStep { run_id: self.run_id, step_id, status, completed_at: None };
-            self.store.finish_step(&finish).await?;
+    async fn finish(&self, status: Status) -> Result<()> {
+        let run_id = self.run_id;
+        for &(step_id, status) in self.steps.values() {
+            self.store.finish_step(&FinishStep { run_id, step_id, status, completed_at: None }).await?;
         }
-        self.store.finish_run(&FinishRun { run_id: self.run_id, status, completed_at: None }).await?;
+        self.store.finish_run(&FinishRun { run_id, status, completed_at: None }).await?;
         Ok(())
     }
 }

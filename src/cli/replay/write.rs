@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufWriter, StdoutLock, Write};
 
+/// The verdicts, each of which has a sum in JSON.
+const CODES: [&str; 7] =
+    ["verified", "mismatch", "purged", "not_recorded", "unproven", "digest_only", "broken"];
+
 /// How many calls there were, by verdict.
 #[derive(Default)]
 pub(super) struct Tally {
@@ -20,12 +24,14 @@ pub(super) struct Tally {
     pub passed_over: u64,
     /// Calls whose inputs do not fit the other version.
     unfit: u64,
+    codes: BTreeMap<&'static str, u64>,
     others: BTreeMap<String, u64>,
 }
 
 impl Tally {
     pub fn add(&mut self, replayed: &Replayed) {
         self.calls += 1;
+        *self.codes.entry(replayed.call.verdict.code()).or_default() += 1;
         if replayed.other.as_ref().is_some_and(|other| other.rendered.is_err()) {
             self.unfit += 1;
         }
@@ -40,6 +46,10 @@ impl Tally {
             verdict => verdict.to_string(),
         };
         *self.others.entry(words).or_default() += 1;
+    }
+
+    fn of(&self, code: &str) -> u64 {
+        self.codes.get(code).copied().unwrap_or_default()
     }
 
     pub fn is_exact(&self) -> bool {
@@ -67,7 +77,11 @@ pub(super) struct Writer {
     format: ReplayFormat,
     verdicts_only: bool,
     color: bool,
-    is_first: bool,
+    /// What stands before the first call. Nothing is written before there is one: that a step is not there is
+    /// found out at the end, and then nothing must have been printed.
+    head: Option<String>,
+    /// Calls that make no request.
+    left_out: u64,
 }
 
 fn unwritable(error: std::io::Error) -> Error {
@@ -75,14 +89,9 @@ fn unwritable(error: std::io::Error) -> Error {
 }
 
 impl Writer {
-    pub fn new(format: ReplayFormat, verdicts_only: bool, color: bool) -> Self {
-        let out = BufWriter::new(std::io::stdout().lock());
-        Self { out, format, verdicts_only, color, is_first: true }
-    }
-
-    pub fn begin(&mut self, run: &Run) -> Result<()> {
-        let text = match self.format {
-            ReplayFormat::Text if self.verdicts_only => String::new(),
+    pub fn new(run: &Run, format: ReplayFormat, verdicts_only: bool, color: bool) -> Self {
+        let head = match format {
+            ReplayFormat::Text if verdicts_only => String::new(),
             ReplayFormat::Text => {
                 format!("run {}  {}  {}  started {}\n", run.run_id, run.pipeline, run.status, run.started_at)
             }
@@ -91,44 +100,57 @@ impl Writer {
             }
             ReplayFormat::Openai => String::new(),
         };
-        self.out.write_all(text.as_bytes()).map_err(unwritable)
+        let out = BufWriter::new(std::io::stdout().lock());
+        Self { out, format, verdicts_only, color, head: Some(head), left_out: 0 }
     }
 
     pub fn write(&mut self, replayed: &Replayed, number: u64) -> Result<()> {
+        let comma = if self.head.is_none() { "," } else { "" };
         let text = match self.format {
             ReplayFormat::Text if self.verdicts_only => verdict_line(&replayed.call),
             ReplayFormat::Text => self.shown(replayed, number),
-            ReplayFormat::Json => {
-                let comma = if self.is_first { "" } else { "," };
-                format!("{comma}{}", object(replayed, self.verdicts_only))
-            }
-            ReplayFormat::Openai => {
-                if let Some(request) = replayed.request() {
-                    format!("{}\n", Value::Object(request))
-                } else {
-                    say(&format!("warning: call `{}` is left out: {}", replayed.call.call_id, why(replayed)));
+            ReplayFormat::Json => format!("{comma}{}", object(replayed, self.verdicts_only)),
+            ReplayFormat::Openai => match replayed.request(None) {
+                Ok(request) => format!("{}\n", Value::Object(request)),
+                Err(why) => {
+                    self.left_out += 1;
+                    say(&format!("warning: call `{}` is left out: {why}", replayed.call.call_id));
                     String::new()
                 }
-            }
+            },
         };
-        self.is_first = false;
-        self.out.write_all(text.as_bytes()).map_err(unwritable)
+        let head = self.head.take().unwrap_or_default();
+        self.print(&head)?;
+        self.print(&text)
     }
 
-    pub fn end(&mut self, tally: &Tally) -> Result<()> {
+    /// Writes the sum; answers whether every call could be written.
+    pub fn end(mut self, tally: &Tally) -> Result<bool> {
         let text = match self.format {
             ReplayFormat::Text => {
                 format!("{}{}\n", if self.verdicts_only { "" } else { "\n" }, tally.words())
             }
             ReplayFormat::Json => {
-                format!("],\"calls_total\":{},\"verified\":{}}}\n", tally.calls, tally.verified)
+                let mut sums = json!({"calls_total": tally.calls});
+                for code in CODES {
+                    sums[code] = tally.of(code).into();
+                }
+                format!("],{}\n", sums.to_string().trim_start_matches('{'))
             }
             ReplayFormat::Openai => {
                 say(&tally.words());
                 String::new()
             }
         };
-        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(unwritable)
+        let head = self.head.take().unwrap_or_default();
+        self.print(&head)?;
+        self.print(&text)?;
+        self.out.flush().map_err(unwritable)?;
+        Ok(self.left_out == 0)
+    }
+
+    fn print(&mut self, text: &str) -> Result<()> {
+        self.out.write_all(text.as_bytes()).map_err(unwritable)
     }
 
     /// A call for people: where it stands, whether it is exact, and its messages, or what differs in them.
@@ -213,14 +235,6 @@ fn role_and_content(message: &Value) -> (String, String) {
 fn rendered_of(message: &Value) -> Option<RenderedMessage> {
     let role = Role::from_code(message.get("role")?.as_str()?)?;
     Some(RenderedMessage { role, content: message.get("content")?.as_str()?.to_owned() })
-}
-
-/// Why a call makes no request.
-fn why(replayed: &Replayed) -> String {
-    match replayed.other.as_ref().map(|other| &other.rendered) {
-        Some(Err(error)) => error.to_string(),
-        _ => replayed.call.verdict.to_string(),
-    }
 }
 
 /// A call for programs.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
 const NOW: &str = "2026-03-10T12:00:00Z";
@@ -304,4 +305,167 @@ fn an_endpoint_that_does_not_answer_is_given_up() {
         let output = keyed.run(&["replay", &id(1), "--execute", "--base-url", url, "--retries", "0"]);
         assert!(output.code == 2 && output.stderr.contains("hint:"), "{}", output.stderr);
     }
+}
+
+fn run_ids(sandbox: &Sandbox) -> usize {
+    json(sandbox.run(&["runs", "list", "--format", "json"]))["rows"].as_array().unwrap().len()
+}
+
+#[test]
+fn what_cannot_be_sent_leaves_no_run_behind() {
+    let (url, requests) = stub(Vec::new());
+    let sandbox = sandbox();
+    sandbox.file("prompts/other.yaml", &greet("Hi").replace("name: greet", "name: other"));
+    sandbox.run(&["prompts", "push"]).success();
+    let execute = ["replay", "last", "--execute", "--base-url", &url];
+    for (args, says) in [
+        (["--step", "nothing"], "no call of step `nothing`"),
+        (["--call", &id(99)], "no call of id"),
+        (["--with", "other"], "no call whose inputs to `other`"),
+    ] {
+        let output = sandbox.run(&[&execute[..], &args].concat());
+        assert!(output.code == 1 && output.stderr.contains(says), "{}", output.snapshot());
+    }
+    assert_eq!((run_ids(&sandbox), requests.try_iter().count()), (1, 0));
+}
+
+#[test]
+fn a_limit_is_no_wrong_step() {
+    let (url, requests) = stub(vec![answered(1)]);
+    let sandbox = sandbox();
+    let calls = ["--call", &id(11), "--call", &id(12)];
+    let args = ["replay", "last", "--execute", "--base-url", &url, "--limit", "1"];
+    let output = sandbox.run(&[&args[..], &calls].concat());
+    assert_eq!(output.code, 0, "{}", output.snapshot());
+    assert!(output.stderr.contains("1 of 1 sent"), "{}", output.stderr);
+    assert_eq!(requests.try_iter().count(), 1);
+}
+
+#[test]
+fn inputs_that_were_changed_are_not_sent_in_other_words() {
+    let sandbox = sandbox();
+    sandbox.file("prompts/greet.yaml", &greet("Good day"));
+    sandbox.run(&["prompts", "push"]).success();
+    let update = "update llm_call_prompt set inputs = '{\"who\":\"Eve\"}' where inputs like '%Bob%'";
+    tamper(&sandbox, &["drop trigger llm_call_prompt_only_purged", update]);
+    let printed = sandbox.run(&["replay", "last", "--with", "greet", "--format", "openai"]);
+    assert!(printed.code == 5 && !printed.stdout.contains("Eve"), "{}", printed.snapshot());
+    let (url, requests) = stub(vec![answered(1), answered(2)]);
+    let output = sandbox.run(&["replay", "last", "--with", "greet", "--execute", "--base-url", &url]);
+    assert_eq!(output.code, 5, "{}", output.snapshot());
+    let sent: Vec<(String, Value)> = requests.try_iter().collect();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].1["messages"][0]["content"], "Good day Ada");
+    let new = json(sandbox.run(&["runs", "show", output.stdout.trim(), "--format", "json"]));
+    assert_eq!(
+        (&new["status"], &new["steps"][0]["prompt_version"]),
+        (&"succeeded".into(), &"greet@2".into())
+    );
+}
+
+#[test]
+fn a_text_without_a_model_needs_one_to_be_sent() {
+    let sandbox = super::sqlite().with_now(NOW);
+    let text = json!({"messages": [{"role": "user", "content": "Hi"}]});
+    let lines = [
+        json!({"type": "run", "run_id": id(1), "pipeline": "p", "started_at": "2026-03-10T11:00:00Z"}),
+        json!({"type": "prompt", "run_id": id(1), "call_id": id(11), "sent_at": "2026-03-10T11:00:01Z", "prompt": text}),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    sandbox.run_with_input(&["import", "jsonl", "--strict"], &text).success();
+    insta::assert_snapshot!(sandbox.snapshot(&["replay", "last", "--format", "openai"]), @r"
+    exit: 5
+    --- stdout ---
+    --- stderr ---
+    warning: call `00000000-0000-7000-8000-00000000000b` is left out: neither the call nor its prompt names a model
+    1 of 1 call verified
+    ");
+    let (url, requests) = stub(vec![answered(1)]);
+    let execute = ["replay", "last", "--execute", "--base-url", &url];
+    let output = sandbox.run(&execute);
+    assert_eq!((output.code, run_ids(&sandbox)), (5, 1), "{}", output.snapshot());
+    sandbox.run(&[&execute[..], &["--model", "gpt-5-mini"]].concat()).success();
+    assert_eq!(requests.recv().unwrap().1["model"], "gpt-5-mini");
+}
+
+#[test]
+fn json_is_whole_or_not_there() {
+    let sandbox = sandbox();
+    let output = sandbox.run(&["replay", "last", "--format", "json", "--step", "nothing"]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""));
+    let empty =
+        json!({"type": "run", "run_id": id(2), "pipeline": "p", "started_at": "2026-03-10T11:59:00Z"});
+    sandbox.run_with_input(&["import", "jsonl", "--strict"], &empty.to_string()).success();
+    let all = json(sandbox.run(&["replay", &id(2), "--format", "json"]));
+    assert_eq!((&all["calls"], &all["verified"], &all["purged"]), (&json!([]), &0.into(), &0.into()));
+    let all = json(sandbox.run(&["replay", &id(1), "--format", "json", "--verify"]));
+    assert_eq!((&all["verified"], &all["mismatch"], &all["broken"]), (&3.into(), &0.into(), &0.into()));
+}
+
+/// What an endpoint says of itself is recorded, and a key is never.
+#[test]
+fn a_key_that_comes_back_is_not_recorded() {
+    let (status, headers, body) = answered(1);
+    let (url, requests) = stub(vec![(status, headers, body.replace("chatcmpl-1", KEY))]);
+    let sandbox = sandbox()
+        .with_env("OPENAI_API_KEY", format!("{KEY}\n"))
+        .with_env("HTTP_PROXY", "http://127.0.0.1:1")
+        .with_env("ALL_PROXY", "http://127.0.0.1:1");
+    let args = ["replay", "last", "--call", &id(11), "--execute", "--base-url", &url, "--retries", "0"];
+    sandbox.run(&args).success();
+    assert_eq!(requests.try_iter().count(), 1, "an endpoint on this machine is not reached through a proxy");
+    let ledger = sandbox.run(&["export", "jsonl"]).success();
+    assert!(ledger.contains("\"[key]\"") && !ledger.contains(KEY), "{ledger}");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let (elsewhere, seen) = stub(vec![answered(1)]);
+    let location: &'static str = format!("location: {elsewhere}\r\n").leak();
+    for status in [302, 307, 308] {
+        let (url, _requests) = stub(vec![(status, location, String::new())]);
+        let sandbox = sandbox().with_env("OPENAI_API_KEY", KEY);
+        let output = sandbox.run(&["replay", "last", "--call", &id(11), "--execute", "--base-url", &url]);
+        assert_eq!(output.code, 1, "{}", output.snapshot());
+    }
+    assert_eq!(seen.try_iter().count(), 0);
+}
+
+#[test]
+fn an_interrupted_run_says_what_it_sent() {
+    for signal in ["-INT", "-TERM"] {
+        // The second request is not answered: it waits until the signal comes.
+        let (url, requests) = stub(vec![answered(1)]);
+        let sandbox = sandbox();
+        let mut command = sandbox.command(&["replay", "last", "--execute", "--base-url", &url]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        requests.recv().unwrap();
+        requests.recv().unwrap();
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let output = crate::support::Output::from_process(&child.wait_with_output().unwrap(), &[]);
+        assert_eq!(output.code, 130, "{}", output.snapshot());
+        let new = output.stdout.trim();
+        let run = json(sandbox.run(&["runs", "show", new, "--format", "json"]));
+        assert_eq!(
+            (&run["status"], &run["llm_calls"], &run["unpriced_calls"]),
+            (&"cancelled".into(), &2.into(), &1.into()),
+            "what was sent may be billed, answered or not"
+        );
+        assert_eq!(sandbox.run(&["replay", new, "--verify"]).code, 0);
+    }
+}
+
+#[test]
+fn a_change_of_cost_is_known_when_both_costs_are() {
+    let (url, _requests) = stub(vec![answered(1), (400, "", "{}".to_owned()), answered(3)]);
+    let sandbox = sandbox();
+    let output = sandbox.run(&["replay", "last", "--execute", "--base-url", &url]);
+    assert_eq!(output.code, 1, "{}", output.snapshot());
+    let new = output.stdout.trim();
+    let diff = json(sandbox.run(&["runs", "diff", &id(1), new, "--format", "json"]));
+    assert_eq!(diff["change_usd"], Value::Null, "a call without a known cost is not free");
+    let same = json(sandbox.run(&["runs", "diff", &id(1), &id(1), "--format", "json"]));
+    assert_eq!(same["change_usd"], "0");
+    let run = json(sandbox.run(&["runs", "show", new, "--format", "json"]));
+    assert_eq!(run["steps"][0]["status"], "failed");
 }
