@@ -6,7 +6,12 @@ Reads one JSON object a line and prints one digest a line:
     {"prompt": {...}}       a prompt file as JSON (JSON is YAML): the digest of its version
     {"messages": [...]}     messages with role and content: the digest of the text that was sent
 
-Python 3, standard library only. prompts/README.md says in words what this does.
+Usage, for a file that holds one prompt as JSON:
+
+    python3 -c 'import json, sys; print(json.dumps({"prompt": json.load(sys.stdin)}))' <greet.json | python3 digest.py
+
+Python 3, standard library only. prompts/README.md says in words what this does. What asmm refuses is not
+refused here.
 """
 import hashlib
 import json
@@ -15,8 +20,11 @@ from decimal import Decimal
 
 
 def number(value):
-    """Plain digits: no exponent, no zeros at the end of a fraction, no sign on zero."""
-    value = Decimal(value)
+    """Plain digits: no exponent, no zeros at the end of a fraction, no sign on zero.
+
+    A fraction is a double by now, and repr has the fewest digits that read back as the same one.
+    """
+    value = Decimal(repr(value))
     if value == 0:
         return "0"
     text = format(value, "f")
@@ -29,7 +37,7 @@ def canonical(value):
         return "{" + ",".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(canonical, value)) + "]"
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return number(value)
     return json.dumps(value, ensure_ascii=False)
 
@@ -53,8 +61,8 @@ def content(prompt):
 
 
 def main():
-    for line in sys.stdin:
-        given = json.loads(line, parse_float=Decimal)
+    for line in sys.stdin.buffer:  # bytes, so that the locale has no say in how they are read
+        given = json.loads(line)
         meant = content(given["prompt"]) if "prompt" in given else given["messages"]
         print("sha256:" + hashlib.sha256(canonical(meant).encode("utf-8")).hexdigest())
 

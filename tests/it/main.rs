@@ -17,5 +17,6 @@ mod docs;
 mod ground;
 mod laws;
 mod prompts;
+mod prompts_python;
 mod schema;
 mod writing;
