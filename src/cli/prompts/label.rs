@@ -17,7 +17,8 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub(crate) struct LabelArgs {
     /// The version: name@7, name@staging, name@sha256:…; or the name alone, to list its labels
-    version: String,
+    #[arg(value_name = "VERSION")]
+    reference: String,
     /// The label to move: production, staging, any word that is not a number
     #[arg(conflicts_with_all = ["at", "format"])]
     label: Option<String>,
@@ -29,7 +30,7 @@ pub(crate) struct LabelArgs {
 
 pub(super) async fn run(ctx: &Ctx, args: LabelArgs) -> Result<Exit> {
     match &args.label {
-        Some(label) => move_to(ctx, &args.version, label).await,
+        Some(label) => move_to(ctx, &args.reference, label).await,
         None => list(ctx, &args).await,
     }
 }
@@ -59,7 +60,7 @@ async fn move_to(ctx: &Ctx, version: &str, label: &str) -> Result<Exit> {
 
 async fn list(ctx: &Ctx, args: &LabelArgs) -> Result<Exit> {
     let (at, _, scope) = args.at.resolve(ctx)?;
-    let name = name_alone(&args.version)?;
+    let name = name_alone(&args.reference)?;
     let store = ctx.store().await?;
     if store.prompt_log(&name).await?.is_empty() {
         return Err(unknown_prompt(&name));

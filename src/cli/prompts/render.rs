@@ -25,7 +25,8 @@ use uuid::Uuid;
 #[command(verbatim_doc_comment)]
 pub(crate) struct RenderArgs {
     /// The version: name (its latest), name@7, name@production, name@sha256:…
-    version: String,
+    #[arg(value_name = "VERSION")]
+    reference: String,
     /// An input; may be given again. Numbers as JSON writes them, true or false, text as it is
     #[arg(long = "input", value_name = "NAME=VALUE", allow_hyphen_values = true)]
     given: Vec<String>,
@@ -72,7 +73,7 @@ enum RenderFormat {
 
 pub(super) async fn run(ctx: &Ctx, args: RenderArgs) -> Result<Exit> {
     let (at, _, _) = args.at.resolve(ctx)?;
-    let reference: Reference = args.version.parse()?;
+    let reference: Reference = args.reference.parse()?;
     let run_id = args.record.run_id.and_then(|run| run.0);
     if args.record.record && run_id.is_none() {
         return Err(Error::usage("--record needs the run that sends it")

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The version: name (its latest), name@7, name@production, name@sha256:…
-    version: String,
+    #[arg(value_name = "VERSION")]
+    reference: String,
     #[command(flatten)]
     at: AtArgs,
     /// The YAML file exactly as it was pushed, and nothing else
@@ -37,7 +38,7 @@ enum ShowFormat {
 
 pub(super) async fn run(ctx: &Ctx, args: ShowArgs) -> Result<Exit> {
     let (at, _, scope) = args.at.resolve(ctx)?;
-    let reference: Reference = args.version.parse()?;
+    let reference: Reference = args.reference.parse()?;
     let store = ctx.store().await?;
     let version = store.prompt_version(&reference, at).await?;
     let Some(content) = intact(&version)? else { return Ok(TAMPERED) };
