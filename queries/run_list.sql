@@ -1,6 +1,7 @@
 -- Runs that started in a range, with their totals: the most expensive, the newest, …
 -- $1: started at or after; $2: started before; $3: pipeline, $4: status, $5: agent, $6: provider, $7: model of a
--- call, each may be null for all; $8: cost, started, calls or tokens; $9: how many.
+-- call, each may be null for all; $8: cost, started, calls or tokens; $9: how many;
+-- $10: the prompt that a step or call used and $11: its version, each may be null for all.
 select
   r.run_id,
   r.pipeline,
@@ -36,6 +37,21 @@ where r.started_at >= $1
            and ($5 is null or c.agent = $5)
            and ($6 is null or c.provider = $6)
            and ($7 is null or c.model = $7)))
+  and (cast($10 as text) is null
+       or exists (
+         select 1
+         from prompt_version v
+         join prompt p on p.prompt_id = v.prompt_id
+         where p.name = $10
+           and (cast($11 as bigint) is null or v.version = $11)
+           and (exists (
+                  select 1
+                  from pipeline_step_run t
+                  where t.run_id = r.run_id and t.prompt_version_id = v.prompt_version_id)
+                or exists (
+                  select 1
+                  from llm_call_prompt s
+                  where s.run_id = r.run_id and s.prompt_version_id = v.prompt_version_id))))
 order by
   case $8
     when 'cost' then r.cost_pico

@@ -1,4 +1,5 @@
--- How many runs started in a range, and their totals. Parameters $1 to $7 as in run_list.sql.
+-- How many runs started in a range, and their totals. Parameters $1 to $7 as in run_list.sql; $8: the prompt that a
+-- step or call used and $9: its version, each may be null for all.
 select
   cast(count(*) as bigint) as runs,
   cast(coalesce(sum(r.llm_calls), 0) as bigint) as llm_calls,
@@ -26,3 +27,18 @@ where r.started_at >= $1
            and ($5 is null or c.agent = $5)
            and ($6 is null or c.provider = $6)
            and ($7 is null or c.model = $7)))
+  and (cast($8 as text) is null
+       or exists (
+         select 1
+         from prompt_version v
+         join prompt p on p.prompt_id = v.prompt_id
+         where p.name = $8
+           and (cast($9 as bigint) is null or v.version = $9)
+           and (exists (
+                  select 1
+                  from pipeline_step_run t
+                  where t.run_id = r.run_id and t.prompt_version_id = v.prompt_version_id)
+                or exists (
+                  select 1
+                  from llm_call_prompt s
+                  where s.run_id = r.run_id and s.prompt_version_id = v.prompt_version_id))))

@@ -1,7 +1,9 @@
 //! Whole processes: what a person or a cron job waits for, and how much memory it takes.
 
-use crate::ledgers::{Result, Target};
+use crate::ledgers::{Client, Result, Target};
 use crate::table::{Results, Samples, Unit};
+use asmm::domain::{CallId, CallPrompt, RunId, SentPrompt, StartRun};
+use asmm::store::NewVersion;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -19,8 +21,53 @@ pub(crate) fn measure(targets: &[Target], runs: usize, results: &mut Results) ->
         one(&name, &command(&["spend", "daily"], Some(target)), runs, results)?;
         let name = format!("asmm runs top --days 7, {}", target.name());
         one(&name, &command(&["runs", "top", "--days", "7"], Some(target)), runs, results)?;
+        let run_id = record_prompts(target)?.to_string();
+        let name = format!("asmm replay --verify, {SENT} calls, {}", target.name());
+        one(&name, &command(&["replay", &run_id, "--verify"], Some(target)), runs, results)?;
     }
     Ok(())
+}
+
+/// How many calls are replayed.
+const SENT: usize = 10_000;
+
+/// A run of calls with a prompt of about 2 KB each, rendered from a version.
+fn record_prompts(target: &Target) -> Result<RunId> {
+    let client = Client::new(target)?;
+    let store = client.store();
+    let yaml = include_bytes!("../../prompts/researcher.yaml");
+    let file = asmm::prompt::parse_file("researcher.yaml", yaml)?;
+    let version = NewVersion {
+        digest: file.content.digest()?,
+        content: file.content.canonical()?,
+        name: file.name,
+        description: file.description,
+        source: file.source,
+    };
+    client.wait_for(store.push_prompts(&[version], None, None))?;
+    let (run_id, now) = (RunId::derived(&["replayed"]), store.now());
+    client.wait_for(store.start_run(&StartRun {
+        run_id,
+        pipeline: "replayed".to_owned(),
+        started_at: now,
+        labels: std::collections::BTreeMap::new(),
+        parent_run_id: None,
+        replay_of: None,
+    }))?;
+    let sent = |number: usize| {
+        let inputs = serde_json::json!({
+            "company": format!("Company {number}"),
+            "website_text": "It sells batteries for harbours and wind farms. ".repeat(20 + number % 10),
+        });
+        let version = Some("enrichment/researcher@1".to_owned());
+        let prompt = CallPrompt { version, inputs: inputs.as_object().cloned(), ..CallPrompt::default() };
+        let call_id = CallId::derived(&["replayed", &number.to_string()]);
+        SentPrompt { run_id, call_id, step_id: None, sent_at: now, prompt }
+    };
+    for part in (0..SENT).map(sent).collect::<Vec<_>>().chunks(1000) {
+        client.wait_for(store.record_prompts(part))?;
+    }
+    Ok(run_id)
 }
 
 type Line = (Vec<String>, Vec<(String, String)>);

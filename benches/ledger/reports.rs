@@ -144,7 +144,7 @@ pub(crate) fn measure(target: &Target, rounds: usize, results: &mut Results) -> 
         rounds,
         results,
         &async |store: &Store| {
-            let runs = store.runs(&week, &Filter::default(), RunOrder::Cost, 20).await?;
+            let runs = store.runs(&week, &Filter::default(), None, RunOrder::Cost, 20).await?;
             Ok(runs.iter().map(|r| r.totals.llm_calls).sum())
         },
         &async |plain: &mut Plain| {
@@ -154,7 +154,7 @@ pub(crate) fn measure(target: &Target, rounds: usize, results: &mut Results) -> 
     let longest = {
         let all = Filter::default();
         client
-            .wait_for(client.store().runs(&month, &all, RunOrder::Calls, 1))?
+            .wait_for(client.store().runs(&month, &all, None, RunOrder::Calls, 1))?
             .first()
             .map(|r| (r.run_id, r.totals.llm_calls))
     };

@@ -43,8 +43,8 @@ begin
     from llm_call_prompt p
     where p.text_sha256 = old.text_sha256 and p.purged_at is null)
   then
-    raise exception 'prompt_text is append-only: delete of a text that a call was sent with is refused'
-      using errcode = 'AS403', hint = 'retention is `asmm prompts purge-inputs`';
+    raise exception 'prompt_text is append-only: delete is refused: a call was sent with it'
+      using errcode = 'AS403', hint = 'corrections are new rows, and retention is `asmm prompts purge-inputs`; see RUNBOOK.md';
   end if;
   return old;
 end $$;
@@ -90,6 +90,8 @@ from llm_call_prompt s
 left join v_prompt_version v on v.prompt_version_id = s.prompt_version_id;
 
 comment on view v_call_prompt is 'Which version was sent in which call, without inputs and texts.';
+comment on column v_call_prompt.prompt is 'The prompt''s name; null when the pipeline renders elsewhere.';
+comment on column v_call_prompt.version is 'The version''s number; null when the pipeline renders elsewhere.';
 comment on column v_call_prompt.text_sha256 is 'sha256: and the hexadecimal digits of the SHA-256 of the messages sent, in canonical JSON.';
 
 do $$

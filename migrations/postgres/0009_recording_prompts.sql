@@ -601,6 +601,11 @@ begin
   end if;
   if exists (select 1 from pg_roles where rolname = 'asmm_reader') then
     grant select on v_prompt_version, v_call_prompt to asmm_reader;
+    -- Which version was used where, but neither what it says nor what was put into it.
+    grant select (prompt_version_id, prompt_id, version, digest, description, created_at, created_by, git_commit)
+      on prompt_version to asmm_reader;
+    grant select (run_id, call_id, prompt_version_id, text_sha256, sanitisation, purged_at, step_id, sent_at)
+      on llm_call_prompt to asmm_reader;
   end if;
   if exists (select 1 from pg_roles where rolname = 'asmm_operator') then
     grant select on v_prompt_version, v_call_prompt to asmm_operator;

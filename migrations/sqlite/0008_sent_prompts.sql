@@ -51,7 +51,7 @@ end;
 drop trigger prompt_text_no_delete;
 create trigger prompt_text_no_delete before delete on prompt_text
 when exists (select 1 from llm_call_prompt where text_sha256 = old.text_sha256 and purged_at is null) begin
-  select raise(abort, 'prompt_text is append-only: delete of a text that a call was sent with is refused');
+  select raise(abort, 'prompt_text is append-only: delete is refused: a call was sent with it');
 end;
 
 create view v_prompt_version as

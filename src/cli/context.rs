@@ -21,6 +21,8 @@ pub enum Exit {
     Over,
     /// 4: there are unpriced calls, and `--strict` was given.
     Unpriced,
+    /// 5: what was sent cannot be given back exactly, or a prompt version was changed.
+    Mismatch,
     /// The code of the command that was wrapped.
     Child(u8),
 }
@@ -34,6 +36,7 @@ impl Exit {
             Self::Flawed => 1,
             Self::Over => 3,
             Self::Unpriced => 4,
+            Self::Mismatch => 5,
             Self::Child(code) => code,
         }
     }

@@ -1,5 +1,7 @@
 //! `asmm demo`: what asmm shows, on real traces, in a ledger of its own.
 
+mod pipeline;
+
 use super::config;
 use super::context::{Ctx, Exit, print_line, say};
 use super::{Cli, dispatch};
@@ -14,8 +16,9 @@ use std::path::{Path, PathBuf};
 
 /// See what asmm shows, on a slice of real production traces
 ///
-/// Loads the traces into a ledger of its own (never yours), moved to this week, and prints the reports. Running it
-/// again makes that ledger anew.
+/// Loads the traces into a ledger of its own (never yours), moved to this week, pushes the example prompts, runs the
+/// example pipeline on three companies with a stand-in for a model, and prints the reports and a verified replay.
+/// Running it again makes that ledger anew.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {}
 
@@ -69,11 +72,13 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 const DAY_MICROS: i64 = 24 * HOUR_MICROS;
 
 /// What is shown: the very commands a user would type.
-const COMMANDS: [&[&str]; 4] = [
+const COMMANDS: [&[&str]; 6] = [
     &["spend", "daily", "--days", "7"],
     &["spend", "agent", "--days", "7"],
     &["spend", "model", "--days", "7"],
     &["runs", "top", "--days", "7", "--limit", "5"],
+    &["runs", "show", "last"],
+    &["replay", "last", "--verify"],
 ];
 
 pub(crate) async fn run(ctx: &Ctx, _args: DemoArgs) -> Result<Exit> {
@@ -103,15 +108,20 @@ async fn show(ctx: &Ctx, fresh: &Path, path: &Path) -> Result<Exit> {
     for part in &PARTS {
         calls += load(&store, part, start).await?;
     }
+    let made = pipeline::run(&store).await?;
     store.close().await;
     say(&format!(
-        "{calls} calls of three production traces (Azure, Mooncake), moved to the last {DAYS} days\n"
+        "{calls} calls of three production traces (Azure, Mooncake), moved to the last {DAYS} days;\n\
+         {made} calls of the example pipeline, with the prompts of prompts/ and a stand-in for a model\n"
     ));
     for command in COMMANDS {
         print_line(&format!("# asmm {}", command.join(" ")))?;
         let words = std::iter::once("asmm").chain(command.iter().copied());
         let parsed = Cli::try_parse_from(words).map_err(|e| Error::usage(e.to_string()))?;
-        dispatch(&ctx, parsed.command).await?;
+        let exit = dispatch(&ctx, parsed.command).await?;
+        if exit != Exit::Fine {
+            return Ok(exit);
+        }
         print_line("")?;
     }
     std::fs::rename(fresh, path)
@@ -119,6 +129,7 @@ async fn show(ctx: &Ctx, fresh: &Path, path: &Path) -> Result<Exit> {
     say(&format!("The ledger is in {}. Look further:", path.display()));
     say(&format!("  export ASMM_DATABASE_URL=sqlite:{}", path.display()));
     say("  asmm runs explain last --limit 3      the arithmetic of a cost");
+    say("  asmm replay last --step summarise     what was sent, word for word");
     say("  asmm prices missing                   models without a price");
     say("  asmm spend daily --by pipeline        any two dimensions");
     Ok(Exit::Fine)

@@ -1,11 +1,11 @@
 //! `asmm export`: the ledger as lines.
 
 use super::context::{Ctx, Exit, is_closed_pipe};
-use crate::domain::{Event, FinishRun, StartRun, StartStep};
+use crate::domain::{Event, FinishRun, StartRun, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::native::write_event;
 use crate::pricing::{Origin, PriceEntry};
-use crate::store::{Run, Step, Store};
+use crate::store::{PromptVersion, Run, Step, Store};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::io::{BufWriter, Write};
@@ -20,17 +20,23 @@ pub(crate) enum ExportCommand {
 
 /// The ledger as native JSONL, which `asmm import jsonl` reads
 ///
-/// Your own prices and aliases come first, then each run with its steps, calls and finish. Importing the file
+/// Your own prices and aliases and the prompts come first, then each run with its steps, calls, what was sent in
+/// them, and its finish. Importing the file
 /// into another ledger gives the same totals; importing it twice changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct JsonlArgs {
     /// Write to this file instead of stdout; it appears when it is complete
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Leave out inputs and texts of prompts: the copy says that they were purged
+    #[arg(long)]
+    without_inputs: bool,
 }
 
 /// How many rows are read at once.
 const PAGE: u32 = 1000;
+/// How many prompts are: each may be megabytes long.
+const PROMPT_PAGE: u32 = 50;
 
 pub(crate) async fn run(ctx: &Ctx, command: ExportCommand) -> Result<Exit> {
     let ExportCommand::Jsonl(args) = command;
@@ -38,12 +44,12 @@ pub(crate) async fn run(ctx: &Ctx, command: ExportCommand) -> Result<Exit> {
     match args.output {
         None => {
             let mut out = BufWriter::new(std::io::stdout().lock());
-            match write_ledger(&store, &mut out).await.and_then(|()| flush(&mut out)) {
+            match write_ledger(&store, !args.without_inputs, &mut out).await.and_then(|()| flush(&mut out)) {
                 Err(error) if is_closed_pipe(&error) => {}
                 outcome => outcome?,
             }
         }
-        Some(path) => to_file(&store, &path).await?,
+        Some(path) => to_file(&store, !args.without_inputs, &path).await?,
     }
     Ok(Exit::Fine)
 }
@@ -53,28 +59,29 @@ fn flush(out: &mut impl Write) -> Result<()> {
 }
 
 /// Writes beside the file and renames, so that a file of that name is always whole.
-async fn to_file(store: &Store, path: &Path) -> Result<()> {
+async fn to_file(store: &Store, with_inputs: bool, path: &Path) -> Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);
     let failed = |e| Error::io(format!("`{}` cannot be written", part.display()), e);
     let file = std::fs::File::create(&part).map_err(failed)?;
     let mut out = BufWriter::new(file);
-    write_ledger(store, &mut out).await?;
+    write_ledger(store, with_inputs, &mut out).await?;
     let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
     file.sync_all().map_err(failed)?;
     std::fs::rename(&part, path).map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))
 }
 
-async fn write_ledger(store: &Store, out: &mut impl Write) -> Result<()> {
+async fn write_ledger(store: &Store, with_inputs: bool, out: &mut impl Write) -> Result<()> {
     write_prices(store, out).await?;
+    write_prompts(store, out).await?;
     let mut after = None;
     loop {
         let runs = store.runs_page(after, PAGE).await?;
         let Some(last) = runs.last() else { return Ok(()) };
         after = Some((last.started_at, last.run_id));
         for run in &runs {
-            write_run(store, run, out).await?;
+            write_run(store, run, with_inputs, out).await?;
         }
     }
 }
@@ -99,6 +106,62 @@ async fn write_prices(store: &Store, out: &mut impl Write) -> Result<()> {
         write_line(&line, out)?;
     }
     Ok(())
+}
+
+/// The registry: versions in the order they were pushed, then the moves of labels.
+async fn write_prompts(store: &Store, out: &mut impl Write) -> Result<()> {
+    let mut after = 0;
+    loop {
+        let versions = store.prompt_versions_page(after, PROMPT_PAGE).await?;
+        let Some(last) = versions.last() else { break };
+        after = last.entry.prompt_version_id;
+        for PromptVersion { entry, content, source } in &versions {
+            let line = json!({
+                "type": "prompt_version",
+                "prompt": entry.name,
+                "version": entry.version,
+                "digest": entry.digest,
+                "description": entry.description,
+                "created_at": entry.created_at,
+                "created_by": entry.created_by,
+                "git_commit": entry.git_commit,
+                "content": content,
+                "source": source,
+            });
+            write_line(&line, out)?;
+        }
+    }
+    for moved in store.label_moves(None, Timestamp::FAR).await? {
+        let line = json!({
+            "type": "prompt_label",
+            "prompt": moved.name,
+            "label": moved.label,
+            "version": moved.version,
+            "moved_at": moved.moved_at,
+            "moved_by": moved.moved_by,
+        });
+        write_line(&line, out)?;
+    }
+    Ok(())
+}
+
+/// What was sent in a run's calls.
+async fn write_sent(store: &Store, run: &Run, with_inputs: bool, out: &mut impl Write) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = store.sent_prompts(run.run_id, after, PROMPT_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.call_id);
+        for mut sent in page {
+            let prompt = &mut sent.prompt;
+            if !with_inputs && (prompt.inputs.is_some() || prompt.messages.is_some()) {
+                prompt.inputs = None;
+                prompt.messages = None;
+                prompt.purged_at = Some(store.now());
+            }
+            write_event(&Event::Prompt(sent), out)?;
+        }
+    }
 }
 
 fn price_line(price: &PriceEntry) -> serde_json::Value {
@@ -131,7 +194,7 @@ fn write_line(line: &serde_json::Value, out: &mut impl Write) -> Result<()> {
     writeln!(out, "{line}").map_err(|e| Error::io("the export cannot be written", e))
 }
 
-async fn write_run(store: &Store, run: &Run, out: &mut impl Write) -> Result<()> {
+async fn write_run(store: &Store, run: &Run, with_inputs: bool, out: &mut impl Write) -> Result<()> {
     write_event(
         &Event::Run(StartRun {
             run_id: run.run_id,
@@ -159,6 +222,7 @@ async fn write_run(store: &Store, run: &Run, out: &mut impl Write) -> Result<()>
             break;
         }
     }
+    write_sent(store, run, with_inputs, out).await?;
     if run.status.is_final() {
         let finish = FinishRun { run_id: run.run_id, status: run.status, completed_at: run.completed_at };
         write_event(&Event::Finish(finish), out)?;

@@ -226,7 +226,7 @@ fn conclude(imported: &Imported, strict: bool, more: &str) -> Exit {
         parts.push(format!("{} without a price", calls.unpriced));
     }
     if imported.prices > 0 {
-        parts.push(counted(imported.prices, "price or alias", "prices and aliases"));
+        parts.push(counted(imported.prices, "price, alias or prompt", "prices, aliases and prompts"));
     }
     if total > 0 {
         parts.push(format!("{total} skipped"));

@@ -10,11 +10,13 @@ mod columns;
 mod config;
 mod context;
 mod demo;
+mod doctor;
 mod export;
 mod import;
 mod migrate;
 mod prices;
 mod prompts;
+mod replay;
 mod runs;
 mod spend;
 mod spool;
@@ -23,10 +25,10 @@ pub use context::{Ctx, Exit};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// A ledger of LLM spend, in the database you already have
+/// A ledger of LLM spend and a registry of prompts, in the database you already have
 ///
 /// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over, 4 unpriced calls under
-/// --strict, 7 the ledger is not migrated or cannot be reached.
+/// --strict, 5 a prompt that cannot be given back exactly, 7 the ledger is not migrated or cannot be reached.
 #[derive(Debug, Parser)]
 #[command(name = "asmm", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
@@ -102,12 +104,16 @@ pub(crate) enum Command {
     /// Prompts: versions that never change, labels that move, and what was sent
     #[command(subcommand)]
     Prompts(prompts::PromptsCommand),
+    /// What was sent in a run: the exact texts, proven by their digests
+    Replay(replay::ReplayArgs),
     /// Bring in usage from elsewhere
     #[command(subcommand)]
     Import(import::ImportCommand),
     /// Copy the ledger out
     #[command(subcommand)]
     Export(export::ExportCommand),
+    /// Check the ledger: recompute its laws, its prompts' digests, and what was sent
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Runs the command.
@@ -134,5 +140,18 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Prompts(command) => prompts::run(ctx, command).await,
         Command::Import(command) => import::run(ctx, command).await,
         Command::Export(command) => export::run(ctx, command).await,
+        Command::Replay(args) => replay::run(ctx, args).await,
+        Command::Doctor(args) => doctor::run(ctx, args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// Clap finds arguments of one name and the like only where it builds a command; this builds all.
+    #[test]
+    fn every_command_can_be_parsed() {
+        super::Cli::command().debug_assert();
     }
 }

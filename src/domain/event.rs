@@ -181,7 +181,7 @@ pub struct Call {
     pub pipeline: Option<String>,
     /// What was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<CallPrompt>,
+    pub prompt: Option<Box<CallPrompt>>,
 }
 
 fn chat() -> String {
@@ -308,7 +308,7 @@ impl Call {
     #[must_use]
     pub fn sent_prompt(&self) -> Option<SentPrompt> {
         let (run_id, call_id, step_id, sent_at) = (self.run_id, self.call_id, self.step_id, self.called_at);
-        let prompt = self.prompt.clone()?;
+        let prompt = *self.prompt.clone()?;
         Some(SentPrompt { run_id, call_id, step_id, sent_at, prompt })
     }
 }

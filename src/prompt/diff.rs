@@ -9,6 +9,7 @@ use crate::domain::canonical_json;
 use serde_json::Value;
 use similar::{Algorithm, ChangeTag, DiffOp, capture_diff_slices, group_diff_ops};
 use std::fmt;
+use std::fmt::Write;
 
 /// How many equal lines are shown around a change.
 const CONTEXT: usize = 3;
@@ -92,13 +93,13 @@ fn head(content: &Content) -> Vec<String> {
 fn describe(variable: &Variable) -> String {
     let mut text = format!("{}, {}", variable.kind, variable.sensitivity);
     if let Some(max_bytes) = variable.max_bytes {
-        text.push_str(&format!(", at most {max_bytes} bytes"));
+        let _ = write!(text, ", at most {max_bytes} bytes");
     }
     if !variable.values.is_empty() {
-        text.push_str(&format!(", values {}", json(&Value::from(variable.values.clone()))));
+        let _ = write!(text, ", values {}", json(&Value::from(variable.values.clone())));
     }
     if let Some(default) = &variable.default {
-        text.push_str(&format!(", default {}", json(default)));
+        let _ = write!(text, ", default {}", json(default));
     }
     text
 }
@@ -184,11 +185,21 @@ fn visible(line: &str) -> String {
         Some(line) => (line, NO_NEWLINE),
         None => (line, ""),
     };
+    // The lines of a text are indented by us: no white space of theirs.
+    let (indent, line) = match line.strip_prefix("  ") {
+        Some(line) => ("  ", line),
+        None => ("", line),
+    };
     let body = line.trim_end();
-    let mut text = String::with_capacity(line.len());
+    let mut text = String::with_capacity(line.len() + 2);
+    if !line.is_empty() || !mark.is_empty() {
+        text.push_str(indent);
+    }
     for c in body.chars() {
         match c {
-            c if c.is_control() && c != '\t' => text.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            c if c.is_control() && c != '\t' => {
+                let _ = write!(text, "<U+{:04X}>", u32::from(c));
+            }
             c => text.push(c),
         }
     }
@@ -197,7 +208,9 @@ fn visible(line: &str) -> String {
             ' ' => text.push('·'),
             '\t' => text.push('⇥'),
             '\r' => text.push('␍'),
-            c => text.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            c => {
+                let _ = write!(text, "<U+{:04X}>", u32::from(c));
+            }
         }
     }
     text.push_str(mark);

@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 /// The largest file, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
+/// The most brackets and braces that are open at one place.
+const MAX_OPEN_BRACKETS: usize = 1_000;
+
 /// A prompt as a file has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PromptFile {
@@ -40,6 +43,7 @@ pub fn parse_file(file: &str, bytes: &[u8]) -> Result<PromptFile> {
         format!("{file}:{line}:{column}")
     };
     check_characters(text).map_err(|(byte, error)| error.at(at(byte)))?;
+    check_nesting(text).map_err(|(byte, error)| error.at(at(byte)))?;
     let document = yaml::read(text).map_err(|e| {
         let error = Error::input(e.message).at(at(e.at.unwrap_or_else(|| second_document(text))));
         match e.hint {
@@ -80,6 +84,24 @@ fn check_characters(text: &str) -> Result<(), (usize, Error)> {
     }
 }
 
+/// Refuses what would keep the parser for hours: it looks through all open brackets again at each token, and
+/// through all open blocks. Texts count too, but who writes a thousand brackets and closes none?
+fn check_nesting(text: &str) -> Result<(), (usize, Error)> {
+    let mut open = 0_usize;
+    for (byte, c) in text.bytes().enumerate() {
+        match c {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MAX_OPEN_BRACKETS {
+            let message = format!("more than {MAX_OPEN_BRACKETS} brackets and braces are open");
+            return Err((byte, Error::input(message).hint("close them")));
+        }
+    }
+    Ok(())
+}
+
 /// The byte of the mark before the second document: the one error for which the parser gives no place.
 fn second_document(text: &str) -> usize {
     let marks = ["\n---", "\r---", "\n...", "\r..."];
@@ -106,10 +128,7 @@ fn find(text: &str, document: &serde_json::Value, problem: &Problem) -> usize {
 fn find_brace(text: &str, start: usize, template: &str, byte: usize) -> Option<usize> {
     let nth = template.get(..byte)?.matches('{').count();
     // The first line of a block scalar is not of the text: `content: |- # {{name}}`.
-    let header = match text[start..].starts_with(['|', '>']) {
-        true => text[start..].find(['\n', '\r'])?,
-        false => 0,
-    };
+    let header = if text[start..].starts_with(['|', '>']) { text[start..].find(['\n', '\r'])? } else { 0 };
     let begin = start + header;
     let (place, _) = text[begin..].match_indices('{').nth(nth)?;
     text[begin + place..].starts_with("{{").then_some(begin + place)

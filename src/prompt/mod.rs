@@ -21,6 +21,8 @@ mod read;
 mod reference;
 mod render;
 mod template;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 pub use content::{Content, ENGINE, Kind, Message, Model, Role, Sensitivity, Variable};

@@ -36,16 +36,17 @@ impl<'a> Node<'a> {
 
     /// The value is something else than `expected`.
     pub fn expected(&self, expected: &str) -> Problem {
-        let what = match self.path.0.is_empty() {
-            true => "the file".to_owned(),
-            false => format!("`{}`", self.path),
-        };
+        let what = if self.path.0.is_empty() { "the file".to_owned() } else { format!("`{}`", self.path) };
         let error = Error::input(format!("{what} is {}; expected {expected}", kind_of(self.value)));
-        let scalar = matches!(self.value, Value::Number(_) | Value::Bool(_) | Value::Null);
-        self.problem(if expected == "text" && scalar {
-            error.hint("put it in quotes if it is meant as text")
-        } else {
-            error
+        self.problem(match self.value {
+            _ if self.path.0.is_empty() => {
+                error.hint(format!("a prompt begins with `schema: {}`", super::read::SCHEMA))
+            }
+            Value::Null => error.hint("give it a value, or leave it out"),
+            Value::Number(_) | Value::Bool(_) if expected == "text" => {
+                error.hint("put it in quotes if it is meant as text")
+            }
+            _ => error,
         })
     }
 
@@ -91,10 +92,7 @@ impl<'a> Node<'a> {
     pub fn fields(&self, known: &[&str]) -> Read<Fields<'a>> {
         let map = self.value.as_object().ok_or_else(|| self.expected("a mapping"))?;
         if let Some(key) = map.keys().find(|key| !known.contains(&key.as_str())) {
-            let place = match self.path.0.is_empty() {
-                true => String::new(),
-                false => format!(" in `{}`", self.path),
-            };
+            let place = if self.path.0.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
             let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
             return Err(Problem {
                 path: self.path.key(key),
@@ -134,11 +132,16 @@ impl<'a> Fields<'a> {
 
     pub fn required(&self, key: &str) -> Read<Node<'a>> {
         self.optional(key).ok_or_else(|| {
-            let owner = match self.node.path.0.is_empty() {
-                true => "the prompt".to_owned(),
-                false => format!("`{}`", self.node.path),
+            let owner = if self.node.path.0.is_empty() {
+                "the prompt".to_owned()
+            } else {
+                format!("`{}`", self.node.path)
             };
-            self.node.problem(Error::input(format!("{owner} has no `{key}`")).hint(format!("add `{key}:`")))
+            self.node.problem(Error::input(format!("{owner} has no `{key}`")).hint(match key {
+                "schema" => format!("add `schema: {}`", super::read::SCHEMA),
+                "engine" => format!("add `engine: {}`", super::content::ENGINE),
+                _ => format!("add `{key}:`"),
+            }))
         })
     }
 }

@@ -124,9 +124,10 @@ impl Content {
     fn unknown(&self, name: &str) -> Error {
         let known: Vec<String> = self.variables.keys().map(|name| format!("`{name}`")).collect();
         let error = Error::input(format!("the prompt has no variable `{}`", shown(name)));
-        error.hint(match known.is_empty() {
-            true => "it takes no inputs".to_owned(),
-            false => format!("it has {}", known.join(", ")),
+        error.hint(if known.is_empty() {
+            "it takes no inputs".to_owned()
+        } else {
+            format!("it has {}", known.join(", "))
         })
     }
 }
@@ -143,9 +144,10 @@ pub(super) fn check_value(what: &str, name: &str, variable: &Variable, value: &V
     };
     let text = match (variable.kind, value) {
         (Kind::String | Kind::Enum, Value::String(text)) => text.clone(),
-        (Kind::Integer | Kind::Number, Value::Number(_)) => {
-            canonical_json(value).map_err(|e| e.at(format!("{what} `{name}`")))?
-        }
+        (Kind::Integer | Kind::Number, Value::Number(_)) => canonical_json(value).map_err(|_| {
+            Error::input(format!("{what} `{name}` is a number that does not survive every program"))
+                .hint("use a whole number below 2^53 or at most 15 digits, or make the variable a string")
+        })?,
         (Kind::Boolean, Value::Bool(value)) => value.to_string(),
         _ => return Err(wrong()),
     };

@@ -22,7 +22,23 @@ pub(super) struct YamlError {
 }
 
 /// Reads a document.
+///
+/// JSON is read as JSON, which is YAML but for `\ud83d\ude00`, and for U+0085, U+2028 and U+2029 as they are.
 pub(super) fn read(source: &str) -> Result<Value, YamlError> {
+    read_json(source).map_or_else(|| read_yaml(source), Ok)
+}
+
+fn read_json(source: &str) -> Option<Value> {
+    if !source.starts_with('{') {
+        return None;
+    }
+    let budget = Budget { values: Cell::new(MAX_VALUES), bytes: Cell::new(MAX_TEXT_BYTES) };
+    let mut json = serde_json::Deserializer::from_str(source);
+    let value = ValueSeed { budget: &budget, depth: MAX_DEPTH }.deserialize(&mut json).ok()?;
+    json.end().ok().map(|()| value)
+}
+
+fn read_yaml(source: &str) -> Result<Value, YamlError> {
     let budget = Budget { values: Cell::new(MAX_VALUES), bytes: Cell::new(MAX_TEXT_BYTES) };
     let seed = ValueSeed { budget: &budget, depth: MAX_DEPTH };
     seed.deserialize(serde_yaml::Deserializer::from_str(source)).map_err(|e| {
@@ -65,6 +81,8 @@ fn said(error: &serde_yaml::Error) -> (String, Option<&'static str>) {
     }
     let hint = if message.contains("mapping values are not allowed") {
         Some("a text with `: ` in it needs quotes, or `|-` and lines of its own")
+    } else if message.contains("did not find expected") || message.contains("found unexpected end") {
+        Some("a bracket or quote before it is not closed, or the indentation is off")
     } else if message.contains("found character that cannot start any token") {
         Some("indent with spaces; put a text that begins with a sign in quotes")
     } else {
@@ -260,7 +278,7 @@ impl<'de> Visitor<'de> for KeySeed<'_> {
     }
 }
 
-/// Walks to a place and fails there, because serde_yaml tells a place only in an error. Runs only over documents
+/// Walks to a place and fails there, because `serde_yaml` tells a place only in an error. Runs only over documents
 /// that [`read`] has taken, so that what it skips is bounded.
 #[derive(Clone, Copy)]
 struct Probe<'a> {

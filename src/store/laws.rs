@@ -40,7 +40,7 @@ struct Finding {
 }
 
 /// The laws that a statement can recompute: a law, and the statement that finds what breaks it.
-const LAWS: [(&str, &str); 7] = [
+const STATEMENTS: [(&str, &str); 7] = [
     ("a run's counters are the sums of its calls", include_str!("../../queries/law_run_counters.sql")),
     ("the rollup is the sum of all calls", include_str!("../../queries/law_rollup.sql")),
     (
@@ -53,12 +53,23 @@ const LAWS: [(&str, &str); 7] = [
     ("a finished run has an end and a final cost", include_str!("../../queries/law_run_end.sql")),
 ];
 
+/// The laws that [`Store::broken_laws`] recomputes, in words.
+pub const LAWS: [&str; 7] = {
+    let mut laws = [""; 7];
+    let mut place = 0;
+    while place < laws.len() {
+        laws[place] = STATEMENTS[place].0;
+        place += 1;
+    }
+    laws
+};
+
 impl Store {
     /// Recomputes the laws from the journal; answers what breaks them, at most 100 findings a law. It reads
     /// every call.
     pub async fn broken_laws(&self) -> Result<Vec<BrokenLaw>> {
         let mut broken = Vec::new();
-        for (law, statement) in LAWS {
+        for (law, statement) in STATEMENTS {
             let findings: Vec<Finding> =
                 on_pool!(self, |pool| sqlx::query_as(statement).fetch_all(pool).await?);
             broken.extend(findings.into_iter().map(|f| BrokenLaw {

@@ -1,12 +1,10 @@
 //! The prompt registry: versions that never change, and labels that move.
 
-use super::prices::who;
 use super::{Store, on_pool};
 use crate::domain::{Digest, Timestamp};
 use crate::error::{Error, Result};
 use crate::prompt::{Content, Reference, VersionRef};
 use sqlx::FromRow;
-use std::str::FromStr;
 
 /// A version to be pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,158 +138,7 @@ pub struct LabelMove {
     pub moved_by: String,
 }
 
-/// Expands one body in a transaction that no other push can be in. Numbers then follow each other.
-macro_rules! in_registry {
-    ($store:expr, |$tx:ident| $body:expr) => {
-        match $store {
-            Store::Postgres(s) => {
-                let mut tx = s.pool.begin().await?;
-                sqlx::query("select pg_advisory_xact_lock('prompt'::regclass::oid::bigint)")
-                    .execute(&mut *tx)
-                    .await?;
-                let $tx = &mut tx;
-                let outcome = $body;
-                tx.commit().await?;
-                outcome
-            }
-            Store::Sqlite(s) => {
-                let mut tx = s.begin().await?;
-                let $tx = &mut tx;
-                let outcome = $body;
-                tx.commit().await?;
-                outcome
-            }
-        }
-    };
-}
-
-/// Appends a move of a label, unless it points there already; answers whether it did. Expanded for either
-/// database in an open transaction.
-macro_rules! move_label {
-    ($tx:ident, $version:expr, $label:expr, $now:expr) => {{
-        let current: Option<i64> = sqlx::query_scalar(
-            "select l.prompt_version_id
-             from prompt_label l
-             join prompt p on p.prompt_id = l.prompt_id
-             where p.name = $1 and l.label = $2
-             order by l.prompt_label_id desc
-             limit 1",
-        )
-        .bind(&$version.name)
-        .bind($label)
-        .fetch_optional(&mut **$tx)
-        .await?;
-        let moves = current != Some($version.prompt_version_id);
-        if moves {
-            sqlx::query(
-                "insert into prompt_label (prompt_id, label, prompt_version_id, moved_at, moved_by)
-                 select v.prompt_id, $2, v.prompt_version_id, $3, $4
-                 from prompt_version v
-                 where v.prompt_version_id = $1",
-            )
-            .bind($version.prompt_version_id)
-            .bind($label)
-            .bind($now)
-            .bind(who())
-            .execute(&mut **$tx)
-            .await?;
-        }
-        moves
-    }};
-}
-
-/// Adds a version unless the latest one says the same; answers the version and whether it is new.
-macro_rules! push_one {
-    ($tx:ident, $new:expr, $git_commit:expr, $now:expr) => {{
-        sqlx::query(
-            "insert into prompt (name, created_at)
-             select $1, $2
-             where not exists (select 1 from prompt where name = $1)",
-        )
-        .bind(&$new.name)
-        .bind($now)
-        .execute(&mut **$tx)
-        .await?;
-        let latest: Option<PromptVersion> =
-            sqlx::query_as(include_str!("../../queries/prompt_version_find.sql"))
-                .bind(&$new.name)
-                .bind(None::<i64>)
-                .bind(None::<&str>)
-                .bind(Timestamp::FAR)
-                .fetch_optional(&mut **$tx)
-                .await?;
-        match latest {
-            Some(latest) if latest.entry.digest == $new.digest => (latest.entry, false),
-            latest => {
-                let version = latest.map_or(1, |latest| latest.entry.version + 1);
-                let id: i64 = sqlx::query_scalar(
-                    "insert into prompt_version
-                       (prompt_id, version, digest, content, source, description, created_at, created_by, git_commit)
-                     select p.prompt_id, cast($2 as integer), $3, $4, $5, $6, $7, $8, $9
-                     from prompt p
-                     where p.name = $1
-                     returning prompt_version_id",
-                )
-                .bind(&$new.name)
-                .bind(i64::from(version))
-                .bind($new.digest)
-                .bind(&$new.content)
-                .bind(&$new.source)
-                .bind(&$new.description)
-                .bind($now)
-                .bind(who())
-                .bind($git_commit)
-                .fetch_one(&mut **$tx)
-                .await?;
-                let entry = VersionEntry {
-                    prompt_version_id: id,
-                    name: $new.name.clone(),
-                    version,
-                    digest: $new.digest,
-                    description: $new.description.clone(),
-                    created_at: $now,
-                    created_by: who(),
-                    git_commit: $git_commit.map(str::to_owned),
-                };
-                (entry, true)
-            }
-        }
-    }};
-}
-
 impl Store {
-    /// Pushes versions, all or none: those that differ from their prompt's latest become new ones. With
-    /// `label`, it is moved to each of them.
-    ///
-    /// # Errors
-    /// When the ledger fails; then nothing was pushed.
-    pub async fn push_prompts(
-        &self,
-        versions: &[NewVersion],
-        label: Option<&str>,
-        git_commit: Option<&str>,
-    ) -> Result<Vec<Pushed>> {
-        let now = self.now();
-        let mut pushed = Vec::with_capacity(versions.len());
-        in_registry!(self, |tx| {
-            for new in versions {
-                let (version, is_new) = push_one!(tx, new, git_commit, now);
-                let label_moved = match label {
-                    Some(label) => move_label!(tx, version, label, now),
-                    None => false,
-                };
-                pushed.push(Pushed { version, is_new, label_moved });
-            }
-        });
-        Ok(pushed)
-    }
-
-    /// Moves a label to a version; answers whether it pointed elsewhere before.
-    pub async fn move_label(&self, version: &VersionEntry, label: &str) -> Result<bool> {
-        let now = self.now();
-        Ok(in_registry!(self, |tx| move_label!(tx, version, label, now)))
-    }
-
     /// The version that `reference` meant at a time.
     ///
     /// # Errors
@@ -328,9 +175,12 @@ impl Store {
 
     /// The version that a recorded reference meant at a time: a version's id, or as [`Store::prompt_version`].
     pub async fn recorded_version(&self, reference: &str, at: Timestamp) -> Result<PromptVersion> {
-        match reference.parse::<i64>() {
-            Ok(id) => self.find_version_by_id(id).await?.ok_or_else(|| unknown_version(reference)),
-            Err(_) => self.prompt_version(&Reference::from_str(reference)?, at).await,
+        match RecordedReference::from(reference) {
+            RecordedReference::Id(id) => {
+                self.find_version_by_id(id).await?.ok_or_else(|| unknown_version(reference))
+            }
+            RecordedReference::Reference(reference) => self.prompt_version(&reference, at).await,
+            RecordedReference::Neither => Err(unknown_version(reference)),
         }
     }
 
@@ -374,6 +224,25 @@ impl Store {
             .bind(until)
             .fetch_all(pool)
             .await?))
+    }
+}
+
+/// A version as it is named when it is recorded.
+pub(super) enum RecordedReference {
+    /// By its id in the database.
+    Id(i64),
+    /// By its prompt's name.
+    Reference(Reference),
+    /// Not in a way that names anything.
+    Neither,
+}
+
+impl From<&str> for RecordedReference {
+    fn from(text: &str) -> Self {
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().map_or(Self::Neither, Self::Id);
+        }
+        text.parse().map_or(Self::Neither, Self::Reference)
     }
 }
 

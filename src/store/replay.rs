@@ -34,6 +34,8 @@ pub enum Verdict {
     NotRecorded,
     /// The text is there, but its digest was not recorded: nothing proves it.
     Unproven,
+    /// Only the digest of the text was recorded, not the text.
+    DigestOnly,
     /// It cannot be rendered again.
     Broken {
         /// Why.
@@ -42,6 +44,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether the text is what was sent.
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        matches!(self, Self::Verified)
+    }
+
     /// The word in JSON.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -51,6 +59,7 @@ impl Verdict {
             Self::Purged { .. } => "purged",
             Self::NotRecorded => "not_recorded",
             Self::Unproven => "unproven",
+            Self::DigestOnly => "digest_only",
             Self::Broken { .. } => "broken",
         }
     }
@@ -66,6 +75,7 @@ impl fmt::Display for Verdict {
             Self::Purged { at } => write!(f, "inputs purged on {}", at.to_utc().format("%Y-%m-%d")),
             Self::NotRecorded => f.write_str("no prompt was recorded"),
             Self::Unproven => f.write_str("unproven: no digest was recorded"),
+            Self::DigestOnly => f.write_str("only the digest of the text was recorded"),
             Self::Broken { why } => write!(f, "broken: {why}"),
         }
     }
@@ -109,6 +119,8 @@ pub struct ReplayedCall {
     pub text_sha256: Option<Digest>,
     /// Whether it had been looked at for secrets and personal data.
     pub sanitisation: Option<Sanitisation>,
+    /// Whether the text is rendered from the version and the inputs, rather than captured.
+    pub is_rendered: bool,
     /// The messages, where they could be given back; as they are now, if that is not what was sent.
     pub messages: Option<Vec<Value>>,
     /// Whether they are what was sent.
@@ -153,6 +165,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The runs in which something was sent that is recorded.
+    pub async fn runs_with_prompts(&self) -> Result<Vec<RunId>> {
+        on_pool!(self, |pool| Ok(sqlx::query_scalar(
+            "select distinct run_id from llm_call_prompt order by run_id"
+        )
+        .fetch_all(pool)
+        .await?))
+    }
+}
+
 impl Replay<'_> {
     /// The next call; none after the last.
     ///
@@ -160,7 +183,9 @@ impl Replay<'_> {
     /// When the ledger fails. That a text cannot be given back is a verdict, not an error.
     pub async fn next(&mut self) -> Result<Option<ReplayedCall>> {
         let Some(row) = self.rows.next().await.transpose()? else { return Ok(None) };
-        let version = match row.prompt_version_id.or(row.step_version_id) {
+        // What a step was meant to use says nothing of a text that was captured in it.
+        let is_recorded = row.sanitisation.is_some();
+        let version = match if is_recorded { row.prompt_version_id } else { row.step_version_id } {
             Some(id) => self.version(id).await?,
             None => None,
         };
@@ -183,6 +208,7 @@ impl Replay<'_> {
 
 fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> {
     let inputs = row.inputs.as_deref().map(serde_json::from_str::<Map<String, Value>>);
+    let is_rendered = row.body.is_none() && row.prompt_version_id.is_some();
     let given = given_back(&row, inputs.as_ref(), version.as_deref());
     let (messages, verdict) = match given {
         Err(verdict) => (None, verdict),
@@ -208,6 +234,7 @@ fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> 
         version,
         inputs: inputs.and_then(Result::ok),
         text_sha256: row.text_sha256,
+        is_rendered,
         sanitisation: row.sanitisation.map(Sanitisation::try_from).transpose()?,
         messages,
         verdict,
@@ -232,9 +259,7 @@ fn given_back(
             .map_err(|error| broken(format!("the captured text is no JSON: {error}")))?;
         return Ok((messages, Digest::of(body)));
     }
-    let version = version
-        .filter(|_| row.prompt_version_id.is_some())
-        .ok_or_else(|| broken("only the digest of the text was recorded".to_owned()))?;
+    let version = version.filter(|_| row.prompt_version_id.is_some()).ok_or(Verdict::DigestOnly)?;
     let empty = Map::new();
     let inputs = match inputs {
         None => &empty,

@@ -69,12 +69,22 @@ pub struct ModelSpend {
 /// The shortest part of an id that names a run.
 const MIN_ID_PART: usize = 4;
 
+/// A prompt that a run used: any version of it, or one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedBy {
+    /// The prompt's name.
+    pub name: String,
+    /// The version's number; `None` is any.
+    pub version: Option<u32>,
+}
+
 impl Store {
-    /// Runs that started in `window`, sorted, at most `limit`.
+    /// Runs that started in `window`, sorted, at most `limit`; with `prompt`, only those that used it.
     pub async fn runs(
         &self,
         window: &Window,
         filter: &Filter,
+        prompt: Option<&UsedBy>,
         order: RunOrder,
         limit: u32,
     ) -> Result<Vec<Run>> {
@@ -88,12 +98,19 @@ impl Store {
             .bind(&filter.model)
             .bind(order.code())
             .bind(i64::from(limit))
+            .bind(prompt.map(|prompt| prompt.name.as_str()))
+            .bind(prompt.and_then(|prompt| prompt.version).map(i64::from))
             .fetch_all(pool)
             .await?))
     }
 
-    /// How many runs started in `window`, and their totals.
-    pub async fn run_totals(&self, window: &Window, filter: &Filter) -> Result<RunTotals> {
+    /// How many runs started in `window`, and their totals; with `prompt`, only of those that used it.
+    pub async fn run_totals(
+        &self,
+        window: &Window,
+        filter: &Filter,
+        prompt: Option<&UsedBy>,
+    ) -> Result<RunTotals> {
         on_pool!(self, |pool| Ok(sqlx::query_as(include_str!("../../queries/run_totals.sql"))
             .bind(window.since)
             .bind(window.until)
@@ -102,6 +119,8 @@ impl Store {
             .bind(&filter.agent)
             .bind(&filter.provider)
             .bind(&filter.model)
+            .bind(prompt.map(|prompt| prompt.name.as_str()))
+            .bind(prompt.and_then(|prompt| prompt.version).map(i64::from))
             .fetch_one(pool)
             .await?))
     }

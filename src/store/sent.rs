@@ -1,11 +1,11 @@
-//! What was sent: recording it beside the calls, and dropping it when its time is over.
+//! What was sent: recording it beside the calls.
 //!
 //! It is recorded under its call's id, in the same transaction as the call, or before it. Inputs and texts are
 //! stored as canonical JSON, so that their digest means what was sent.
 
 use super::sqlite::calls::hex;
 use super::{PostgresStore, PromptVersion, Recorded, SqliteStore, Store};
-use crate::domain::{CallId, Digest, RunId, Sanitisation, SentPrompt, StepId, Timestamp};
+use crate::domain::{CallId, CallPrompt, Digest, RunId, Sanitisation, SentPrompt, StepId, Timestamp};
 use crate::error::{Error, Result};
 use crate::prompt::Content;
 use serde::Deserialize;
@@ -43,25 +43,6 @@ pub(super) struct Versions {
     /// By reference, and by time where that matters.
     found: HashMap<(String, Option<Timestamp>), (i64, Option<Content>)>,
 }
-
-/// What retention dropped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct Purged {
-    /// Calls whose inputs or texts went.
-    pub calls: u64,
-    /// Texts that went.
-    pub texts: u64,
-}
-
-impl std::ops::AddAssign for Purged {
-    fn add_assign(&mut self, other: Self) {
-        self.calls += other.calls;
-        self.texts += other.texts;
-    }
-}
-
-/// How many calls are purged in one transaction: whoever records a text waits so long.
-const PURGE_AT_ONCE: i64 = 10_000;
 
 impl Store {
     /// A sent prompt as it will be stored. What was rendered from a version and inputs gets its digest here,
@@ -155,33 +136,57 @@ impl Store {
         }
     }
 
-    /// How many calls sent before a time still have inputs or a text, and how many texts they alone need.
-    pub async fn purgeable(&self, before: Timestamp) -> Result<Purged> {
-        let (calls, texts): (i64, i64) = super::on_pool!(self, |pool| {
-            sqlx::query_as(include_str!("../../queries/prompt_purgeable.sql"))
-                .bind(before)
-                .fetch_one(pool)
+    /// What was sent in a run's calls, in the order of their ids, at most `limit`, after the call `after`.
+    pub async fn sent_prompts(
+        &self,
+        run_id: RunId,
+        after: Option<CallId>,
+        limit: u32,
+    ) -> Result<Vec<SentPrompt>> {
+        let rows: Vec<StoredPrompt> = super::on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/prompt_sent_page.sql"))
+                .bind(run_id)
+                .bind(after)
+                .bind(i64::from(limit))
+                .fetch_all(pool)
                 .await?
         });
-        Ok(Purged {
-            calls: calls.try_into().unwrap_or_default(),
-            texts: texts.try_into().unwrap_or_default(),
-        })
+        rows.into_iter().map(StoredPrompt::into_sent).collect()
     }
+}
 
-    /// Drops the inputs and texts of calls sent before a time. Versions, digests and spend stay.
-    pub async fn purge_inputs(&self, before: Timestamp) -> Result<Purged> {
-        let mut all = Purged::default();
-        loop {
-            let purged = match self {
-                Store::Postgres(s) => s.purge_some(before).await?,
-                Store::Sqlite(s) => s.purge_some(before).await?,
-            };
-            if purged.calls == 0 {
-                return Ok(all);
-            }
-            all += purged;
-        }
+/// What is recorded of a call's prompt, whole.
+#[derive(FromRow)]
+struct StoredPrompt {
+    run_id: RunId,
+    call_id: CallId,
+    step_id: Option<StepId>,
+    sent_at: Timestamp,
+    version: Option<String>,
+    inputs: Option<String>,
+    text_sha256: Option<Digest>,
+    #[sqlx(try_from = "String")]
+    sanitisation: Sanitisation,
+    purged_at: Option<Timestamp>,
+    body: Option<String>,
+}
+
+impl StoredPrompt {
+    fn into_sent(self) -> Result<SentPrompt> {
+        let broken = |e: serde_json::Error| {
+            Error::input(format!("what was sent in call `{}` is no JSON: {e}", self.call_id))
+                .hint("it was changed past the ledger; `asmm doctor` names all such calls")
+        };
+        let prompt = CallPrompt {
+            version: self.version,
+            inputs: self.inputs.as_deref().map(serde_json::from_str).transpose().map_err(broken)?,
+            text_sha256: self.text_sha256,
+            messages: self.body.as_deref().map(serde_json::from_str).transpose().map_err(broken)?,
+            sanitisation: self.sanitisation,
+            purged_at: self.purged_at,
+        };
+        let (run_id, call_id, step_id, sent_at) = (self.run_id, self.call_id, self.step_id, self.sent_at);
+        Ok(SentPrompt { run_id, call_id, step_id, sent_at, prompt })
     }
 }
 
@@ -224,16 +229,6 @@ impl PostgresStore {
             conflict: answer.conflict.into_iter().map(|k| (k.run_id, k.call_id)).collect(),
             unpriced: 0,
         })
-    }
-
-    async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
-        let Json(purged) = sqlx::query_scalar("select purge_inputs($1, $2, $3::integer)")
-            .bind(before)
-            .bind(self.clock.now())
-            .bind(PURGE_AT_ONCE)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(purged)
     }
 }
 
@@ -282,41 +277,6 @@ impl SqliteStore {
         recorded.recorded = fresh.len().try_into().unwrap_or(u64::MAX);
         insert(db, &fresh).await?;
         Ok(recorded)
-    }
-
-    async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
-        let mut tx = self.begin().await?;
-        let digests: Vec<Option<Digest>> = sqlx::query_scalar(
-            "update llm_call_prompt
-             set inputs = null, purged_at = $2
-             where (run_id, call_id) in (
-               select p.run_id, p.call_id
-               from llm_call_prompt p
-               where p.sent_at < $1
-                 and p.purged_at is null
-                 and (p.inputs <> '{}' or exists (select 1 from prompt_text t where t.text_sha256 = p.text_sha256))
-               limit $3)
-             returning text_sha256",
-        )
-        .bind(before)
-        .bind(self.clock.now())
-        .bind(PURGE_AT_ONCE)
-        .fetch_all(&mut *tx)
-        .await?;
-        let distinct: BTreeSet<String> = digests.iter().flatten().map(Digest::hex).collect();
-        let texts = sqlx::query(
-            "delete from prompt_text
-             where text_sha256 in (select unhex(j.value) from json_each($1) j)
-               and not exists (
-                 select 1
-                 from llm_call_prompt p
-                 where p.text_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
-        )
-        .bind(json!(distinct).to_string())
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(Purged { calls: digests.len().try_into().unwrap_or(u64::MAX), texts: texts.rows_affected() })
     }
 }
 

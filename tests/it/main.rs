@@ -4,6 +4,7 @@
     clippy::missing_panics_doc,
     reason = "a test that cannot go on should stop there"
 )]
+#![allow(clippy::format_collect, reason = "a text for a test may take its time")]
 #![allow(clippy::too_many_lines, reason = "a table of cases is read from top to bottom")]
 
 mod support;
@@ -15,5 +16,6 @@ mod differential;
 mod docs;
 mod ground;
 mod laws;
+mod prompts;
 mod schema;
 mod writing;

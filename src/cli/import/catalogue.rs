@@ -1,11 +1,11 @@
-//! The prices and aliases that a native export carries beside its events.
+//! The prices, aliases and prompts that a native export carries beside its events.
 
 use super::in_one_line;
-use crate::domain::Timestamp;
-use crate::error::{Error, Result};
+use crate::domain::{Digest, Timestamp};
+use crate::error::{Error, ErrorKind, Result};
 use crate::intake::Complaints;
 use crate::pricing::{EntryKey, Origin, PriceEntry, Rates};
-use crate::store::Store;
+use crate::store::{LabelMove, NewVersion, Store, VersionEntry};
 use serde::Deserialize;
 
 /// A `price` line, as `asmm export jsonl` writes it.
@@ -52,6 +52,36 @@ struct AliasLine {
     target_model: Option<String>,
 }
 
+/// A `prompt_version` line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VersionLine {
+    #[serde(rename = "type")]
+    _kind: String,
+    prompt: String,
+    version: u32,
+    digest: Digest,
+    description: String,
+    created_at: Timestamp,
+    created_by: String,
+    git_commit: Option<String>,
+    content: String,
+    source: String,
+}
+
+/// A `prompt_label` line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelLine {
+    #[serde(rename = "type")]
+    _kind: String,
+    prompt: String,
+    label: String,
+    version: u32,
+    moved_at: Timestamp,
+    moved_by: String,
+}
+
 /// Applies the lines that are no events; says how many changed something. One of an unknown type is a
 /// complaint: a later version may have written it.
 pub(super) async fn apply(
@@ -62,6 +92,7 @@ pub(super) async fn apply(
 ) -> Result<usize> {
     let mut prices: Vec<(Origin, Vec<PriceEntry>)> = vec![(Origin::Imported, vec![]), (Origin::User, vec![])];
     let mut aliases = Vec::new();
+    let mut changed = 0;
     for (line, kind, json) in lines {
         let outcome = match kind.as_str() {
             "price" => read_price(&json).map(|price| {
@@ -71,14 +102,18 @@ pub(super) async fn apply(
                     .for_each(|(_, all)| all.push(price.clone()));
             }),
             "alias" => read_alias(&json).map(|alias| aliases.push((line, alias))),
+            "prompt_version" => apply_version(store, &json).await.map(|new| changed += usize::from(new)),
+            "prompt_label" => apply_label(store, &json).await.map(|new| changed += usize::from(new)),
             other => Err(Error::input(format!("`type` is `{other}`"))
-                .hint("it is run, step, call, finish, finish_step, price or alias")),
+                .hint("it is run, step, call, prompt, finish, finish_step, price, alias, prompt_version or prompt_label")),
         };
         if let Err(error) = outcome {
+            if error.kind() == ErrorKind::Ledger || error.kind() == ErrorKind::Database {
+                return Err(error);
+            }
             complaints.add(file, line, in_one_line(&error));
         }
     }
-    let mut changed = 0;
     for (origin, entries) in &prices {
         if !entries.is_empty() {
             changed += store.push_prices(*origin, file, entries).await?.written;
@@ -145,4 +180,39 @@ fn read_price(json: &str) -> Result<PriceEntry> {
 
 fn read_alias(json: &str) -> Result<AliasLine> {
     serde_json::from_str(json).map_err(|e| wrong(&e))
+}
+
+async fn apply_version(store: &Store, json: &str) -> Result<bool> {
+    let line: VersionLine = serde_json::from_str(json).map_err(|e| wrong(&e))?;
+    let entry = VersionEntry {
+        prompt_version_id: 0,
+        name: line.prompt,
+        version: line.version,
+        digest: line.digest,
+        description: line.description.clone(),
+        created_at: line.created_at,
+        created_by: line.created_by,
+        git_commit: line.git_commit,
+    };
+    let new = NewVersion {
+        name: entry.name.clone(),
+        description: line.description,
+        digest: line.digest,
+        content: line.content,
+        source: line.source,
+    };
+    store.copy_version(&entry, &new).await
+}
+
+async fn apply_label(store: &Store, json: &str) -> Result<bool> {
+    let line: LabelLine = serde_json::from_str(json).map_err(|e| wrong(&e))?;
+    let moved = LabelMove {
+        name: line.prompt,
+        label: line.label,
+        prompt_version_id: 0,
+        version: line.version,
+        moved_at: line.moved_at,
+        moved_by: line.moved_by,
+    };
+    store.copy_label_move(&moved).await
 }

@@ -53,7 +53,7 @@ pub(super) async fn run(ctx: &Ctx, args: CheckArgs) -> Result<Exit> {
         match (&row.latest, row.state) {
             (None, _) => say(&format!("error: prompt `{name}` in `{file}` is not pushed")),
             (Some(latest), "differs") => {
-                say(&format!("error: prompt `{name}` in `{file}` differs from `{latest}`"))
+                say(&format!("error: prompt `{name}` in `{file}` differs from `{latest}`"));
             }
             _ => {}
         }

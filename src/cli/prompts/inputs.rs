@@ -34,9 +34,10 @@ fn read(path: &Path) -> Result<Map<String, Value>> {
     let is_stdin = path == Path::new("-");
     let shown = if is_stdin { "stdin".to_owned() } else { format!("`{}`", path.display()) };
     let failed = |e| Error::io(format!("{shown} cannot be read"), e).hint("name a file that is there");
-    let source: Box<dyn Read> = match is_stdin {
-        true => Box::new(std::io::stdin().lock()),
-        false => Box::new(std::fs::File::open(path).map_err(failed)?),
+    let source: Box<dyn Read> = if is_stdin {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(failed)?)
     };
     let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();

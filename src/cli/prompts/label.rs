@@ -17,8 +17,8 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub(crate) struct LabelArgs {
     /// The version: name@7, name@staging, name@sha256:…; or the name alone, to list its labels
-    #[arg(value_name = "VERSION")]
-    reference: String,
+    #[arg(id = "reference", value_name = "VERSION")]
+    version: String,
     /// The label to move: production, staging, any word that is not a number
     #[arg(conflicts_with_all = ["at", "format"])]
     label: Option<String>,
@@ -30,7 +30,7 @@ pub(crate) struct LabelArgs {
 
 pub(super) async fn run(ctx: &Ctx, args: LabelArgs) -> Result<Exit> {
     match &args.label {
-        Some(label) => move_to(ctx, &args.reference, label).await,
+        Some(label) => move_to(ctx, &args.version, label).await,
         None => list(ctx, &args).await,
     }
 }
@@ -51,7 +51,7 @@ async fn move_to(ctx: &Ctx, version: &str, label: &str) -> Result<Exit> {
     let before = ours.and_then(|place| place.checked_sub(1)).and_then(|place| moves.get(place));
     match before {
         Some(before) => {
-            say(&format!("label `{label}` moved from `{}@{}` to `{version}`", before.name, before.version))
+            say(&format!("label `{label}` moved from `{}@{}` to `{version}`", before.name, before.version));
         }
         None => say(&format!("label `{label}` is new and points to `{version}`")),
     }
@@ -60,7 +60,7 @@ async fn move_to(ctx: &Ctx, version: &str, label: &str) -> Result<Exit> {
 
 async fn list(ctx: &Ctx, args: &LabelArgs) -> Result<Exit> {
     let (at, _, scope) = args.at.resolve(ctx)?;
-    let name = name_alone(&args.reference)?;
+    let name = name_alone(&args.version)?;
     let store = ctx.store().await?;
     if store.prompt_log(&name).await?.is_empty() {
         return Err(unknown_prompt(&name));

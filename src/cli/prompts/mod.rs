@@ -12,7 +12,7 @@ mod purge;
 mod push;
 mod render;
 mod show;
-mod text;
+pub(in crate::cli) mod text;
 
 use super::context::{Ctx, Exit, is_closed_pipe, say};
 use crate::cli::args::parse_time;
@@ -65,7 +65,7 @@ pub(crate) async fn run(ctx: &Ctx, command: PromptsCommand) -> Result<Exit> {
 }
 
 /// What is stored is not what was pushed: the exit code of a replay that does not match.
-const TAMPERED: Exit = Exit::Child(5);
+const TAMPERED: Exit = Exit::Mismatch;
 
 /// The zone of the times shown.
 #[derive(Debug, Args)]
@@ -160,11 +160,11 @@ fn pointing(moves: Vec<LabelMove>) -> BTreeMap<(String, String), LabelMove> {
 }
 
 /// A digest: whole for programs, and for people as much of it as a reference needs.
-fn digest_columns<'a, T>(
-    table: TableOf<'a, T>,
+fn digest_columns<T>(
+    table: TableOf<'_, T>,
     keep: u8,
     digest: impl Fn(&T) -> Digest + Copy,
-) -> TableOf<'a, T> {
+) -> TableOf<'_, T> {
     let column = Column::new(Kind::Text, "digest", "digest");
     table
         .column(column.shown(Shown::ProgramsOnly), move |row| digest(row).to_string())

@@ -35,9 +35,10 @@ pub(super) async fn run(ctx: &Ctx, args: PurgeArgs) -> Result<Exit> {
     let store = ctx.store().await?;
     let purged =
         if args.dry_run { store.purgeable(before).await? } else { store.purge_inputs(before).await? };
-    let (calls, texts) = match args.dry_run {
-        true => ("calls that would lose inputs", "texts that would go"),
-        false => ("calls that lost inputs", "texts that went"),
+    let (calls, texts) = if args.dry_run {
+        ("calls that would lose inputs", "texts that would go")
+    } else {
+        ("calls that lost inputs", "texts that went")
     };
     let mut document = Document::new("asmm.prompts_purge/1", scope)
         .field("before", "sent before", before)
@@ -45,9 +46,10 @@ pub(super) async fn run(ctx: &Ctx, args: PurgeArgs) -> Result<Exit> {
         .field("texts", texts, Cell::Count(purged.texts))
         .field("dry_run", "dry run", args.dry_run);
     document.notes.push(
-        match args.dry_run {
-            true => "nothing was changed: this was a dry run; spend, versions and digests would stay",
-            false => "spend, versions and digests stay",
+        if args.dry_run {
+            "nothing was changed: this was a dry run; spend, versions and digests would stay"
+        } else {
+            "spend, versions and digests stay"
         }
         .to_owned(),
     );

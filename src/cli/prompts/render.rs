@@ -2,7 +2,7 @@
 
 use super::{AtArgs, TAMPERED, inputs, intact, print_text, text};
 use crate::cli::args::IfGiven;
-use crate::cli::context::{Ctx, Exit, say};
+use crate::cli::context::{Ctx, Exit, print_line, say};
 use crate::cli::runs::record::record;
 use crate::domain::{CallId, CallPrompt, Event, RunId, Sanitisation, SentPrompt, StepId};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::prompt::{Content, Reference, Rendered};
 use crate::store::VersionEntry;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The exact messages that a version and inputs make
@@ -18,15 +18,15 @@ use uuid::Uuid;
 /// With --record, that they are sent is recorded under a call's id before they are printed. Record the call
 /// itself, once it is answered, with the same id:
 ///
-///   call=$(uuidgen)
-///   asmm prompts render greet --input who=Ada --format openai --record --call-id "$call" | curl …
+///   call=$(asmm prompts render greet --input who=Ada --format openai --record --output request.json)
+///   curl --json @request.json https://…/chat/completions >response.json
 ///   asmm runs call --call-id "$call" --model gpt-4o --input 12 --output 30
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RenderArgs {
     /// The version: name (its latest), name@7, name@production, name@sha256:…
-    #[arg(value_name = "VERSION")]
-    reference: String,
+    #[arg(id = "reference", value_name = "VERSION")]
+    version: String,
     /// An input; may be given again. Numbers as JSON writes them, true or false, text as it is
     #[arg(long = "input", value_name = "NAME=VALUE", allow_hyphen_values = true)]
     given: Vec<String>,
@@ -38,13 +38,16 @@ pub(crate) struct RenderArgs {
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = RenderFormat::Text)]
     format: RenderFormat,
+    /// Write to this file instead of stdout; with --record, stdout is then the call's id
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     record: RecordArgs,
 }
 
 #[derive(Debug, Args)]
 struct RecordArgs {
-    /// Record that this is sent, and say the call's id on stderr
+    /// Record that this is sent, and say the call's id on stderr (with --output: on stdout)
     #[arg(long)]
     record: bool,
     /// The run that sends it
@@ -73,7 +76,7 @@ enum RenderFormat {
 
 pub(super) async fn run(ctx: &Ctx, args: RenderArgs) -> Result<Exit> {
     let (at, _, _) = args.at.resolve(ctx)?;
-    let reference: Reference = args.reference.parse()?;
+    let reference: Reference = args.version.parse()?;
     let run_id = args.record.run_id.and_then(|run| run.0);
     if args.record.record && run_id.is_none() {
         return Err(Error::usage("--record needs the run that sends it")
@@ -95,9 +98,18 @@ pub(super) async fn run(ctx: &Ctx, args: RenderArgs) -> Result<Exit> {
         RenderFormat::Openai => format!("{}\n", request(entry, &content, &rendered)?),
     };
     if let Some(run_id) = run_id.filter(|_| args.record.record) {
-        sent(ctx, &args.record, run_id, entry, inputs, &rendered).await?;
+        let call_id = sent(ctx, &args.record, run_id, entry, inputs, &rendered).await?;
+        if let Some(path) = &args.output {
+            write_file(path, &printed)?;
+            print_line(&call_id.to_string())?;
+            return Ok(Exit::Fine);
+        }
+        say(&format!("call {call_id}"));
     }
-    print_text(&printed)?;
+    match &args.output {
+        Some(path) => write_file(path, &printed)?,
+        None => print_text(&printed)?,
+    }
     Ok(Exit::Fine)
 }
 
@@ -108,7 +120,7 @@ async fn sent(
     entry: &VersionEntry,
     inputs: Map<String, Value>,
     rendered: &Rendered,
-) -> Result<()> {
+) -> Result<CallId> {
     let call_id = args.call_id.unwrap_or_else(|| CallId(Uuid::now_v7()));
     let prompt = CallPrompt {
         version: Some(entry.to_string()),
@@ -121,8 +133,11 @@ async fn sent(
     let step_id = args.step_id.and_then(|step| step.0);
     let event = SentPrompt { run_id, call_id, step_id, sent_at: ctx.clock.now(), prompt };
     record(ctx, Event::Prompt(event), args.strict).await?;
-    say(&format!("call {call_id}"));
-    Ok(())
+    Ok(call_id)
+}
+
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))
 }
 
 fn object(entry: &VersionEntry, rendered: &Rendered) -> Result<Value> {

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The version: name (its latest), name@7, name@production, name@sha256:…
-    #[arg(value_name = "VERSION")]
-    reference: String,
+    #[arg(id = "reference", value_name = "VERSION")]
+    version: String,
     #[command(flatten)]
     at: AtArgs,
     /// The YAML file exactly as it was pushed, and nothing else
@@ -38,7 +38,7 @@ enum ShowFormat {
 
 pub(super) async fn run(ctx: &Ctx, args: ShowArgs) -> Result<Exit> {
     let (at, _, scope) = args.at.resolve(ctx)?;
-    let reference: Reference = args.reference.parse()?;
+    let reference: Reference = args.version.parse()?;
     let store = ctx.store().await?;
     let version = store.prompt_version(&reference, at).await?;
     let Some(content) = intact(&version)? else { return Ok(TAMPERED) };
@@ -50,7 +50,7 @@ pub(super) async fn run(ctx: &Ctx, args: ShowArgs) -> Result<Exit> {
     let labels = pointing(moves).into_values().filter(|m| m.version == version.entry.version);
     let labels: Vec<String> = labels.map(|m| m.label).collect();
     match args.format {
-        ShowFormat::Json => print_text(&format!("{}\n", object(&version, &content, labels)?))?,
+        ShowFormat::Json => print_text(&format!("{}\n", object(&version, &content, &labels)?))?,
         ShowFormat::Text => {
             let style = ctx.style();
             let head = document(scope, &version, &content, labels).to_text(Format::Table, style)?;
@@ -74,7 +74,7 @@ fn source(version: &PromptVersion) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn object(version: &PromptVersion, content: &Content, labels: Vec<String>) -> Result<Value> {
+fn object(version: &PromptVersion, content: &Content, labels: &[String]) -> Result<Value> {
     let entry = &version.entry;
     let canonical = content.canonical()?;
     let content: Value = serde_json::from_str(&canonical)
@@ -135,9 +135,8 @@ fn table(content: &Content) -> Table {
         .column(Column::new(Kind::Count, "max_bytes", "max bytes").keep(2), |(_, variable)| {
             variable.max_bytes.and_then(|max| u64::try_from(max).ok()).map_or(Cell::Missing, Cell::Count)
         })
-        .column(text("values", "values").keep(3), |(_, variable)| match variable.values.is_empty() {
-            true => Cell::Missing,
-            false => Cell::List(variable.values.clone()),
+        .column(text("values", "values").keep(3), |(_, variable)| {
+            if variable.values.is_empty() { Cell::Missing } else { Cell::List(variable.values.clone()) }
         })
         .column(text("default", "default").keep(1), |(_, variable)| {
             variable.default.as_ref().map(ToString::to_string)

@@ -1,9 +1,13 @@
 //! Messages and diffs as people read them.
 
 use crate::prompt::{Change, DiffLine};
+use std::fmt::Write;
 
 /// Messages, each under its role.
-pub(super) fn messages<'a>(messages: impl Iterator<Item = (&'static str, &'a str)>, color: bool) -> String {
+pub(in crate::cli) fn messages<'a>(
+    messages: impl Iterator<Item = (&'a str, &'a str)>,
+    color: bool,
+) -> String {
     let mut text = String::new();
     for (place, (role, content)) in messages.enumerate() {
         if place > 0 {
@@ -20,7 +24,7 @@ pub(super) fn messages<'a>(messages: impl Iterator<Item = (&'static str, &'a str
 }
 
 /// The lines of a diff.
-pub(super) fn diff(lines: &[DiffLine], color: bool) -> String {
+pub(in crate::cli) fn diff(lines: &[DiffLine], color: bool) -> String {
     let mut text = String::new();
     for line in lines {
         let code = match line.change {
@@ -36,7 +40,7 @@ pub(super) fn diff(lines: &[DiffLine], color: bool) -> String {
 }
 
 /// `text` in a colour of the terminal, by its code.
-pub(super) fn painted(text: &str, code: &str, color: bool) -> String {
+pub(in crate::cli) fn painted(text: &str, code: &str, color: bool) -> String {
     if color && !code.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
@@ -48,7 +52,8 @@ fn tame(text: &str) -> String {
             '\n' | '\t' => tame.push(c),
             '\r' => tame.push('␍'),
             c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
-                tame.push_str(&format!("<U+{:04X}>", u32::from(c)));
+                // A text in memory takes everything.
+                let _ = write!(tame, "<U+{:04X}>", u32::from(c));
             }
             c => tame.push(c),
         }

@@ -5,6 +5,7 @@
 
 use crate::cli::args::{IfGiven, parse_time};
 use crate::cli::context::{Ctx, Exit, print_line, say};
+use crate::cli::runs::prompt::PromptArgs;
 use crate::cli::spool;
 use crate::domain::{
     Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status, StepId,
@@ -64,7 +65,7 @@ pub(crate) struct StepArgs {
     /// The agent that does it
     #[arg(long, value_name = "NAME", default_value = "")]
     agent: String,
-    /// The prompt version it uses: an id or name@7
+    /// The prompt version it uses: name@7, name@label, name@sha256:…, an id, or name for the latest
     #[arg(long, value_name = "VERSION")]
     prompt_version: Option<String>,
     /// Which attempt it is
@@ -143,6 +144,8 @@ pub(crate) struct CallArgs {
     /// When it was made [default: now]
     #[arg(long, value_name = "TIME")]
     called_at: Option<String>,
+    #[command(flatten)]
+    prompt: PromptArgs,
     #[command(flatten)]
     strict: StrictArgs,
 }
@@ -232,7 +235,7 @@ pub(crate) async fn call(ctx: &Ctx, args: CallArgs) -> Result<Exit> {
         },
         response_id: args.response_id,
         pipeline: None,
-        prompt: None,
+        prompt: args.prompt.read()?.map(Box::new),
     };
     record(ctx, Event::Call(call), strict).await?;
     print_line(&call_id.to_string())?;
@@ -346,6 +349,9 @@ async fn reach(ctx: &Ctx, event: &Event) -> Result<()> {
         // Not read back: a user who may only write (`asmm_writer`) could not.
         Event::Run(_) | Event::Step(_) | Event::Prompt(_) | Event::Finish(_) | Event::FinishStep(_) => {
             let applied = store.apply(std::slice::from_ref(event)).await?;
+            if let Some((_, call_id)) = applied.calls.conflict.first() {
+                return Err(conflict(*call_id));
+            }
             applied.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
         }
         Event::Call(call) => {
@@ -353,8 +359,12 @@ async fn reach(ctx: &Ctx, event: &Event) -> Result<()> {
             if recorded.conflict.is_empty() {
                 return Ok(());
             }
-            Err(Error::conflict(format!("call `{}` is already recorded with other contents", call.call_id))
-                .hint("what is recorded stays; use a new call id for a new call"))
+            Err(conflict(call.call_id))
         }
     }
+}
+
+fn conflict(call_id: CallId) -> Error {
+    Error::conflict(format!("call `{call_id}` is already recorded with other contents"))
+        .hint("what is recorded stays; use a new call id for a new call")
 }

@@ -5,8 +5,9 @@ use crate::cli::columns::{share_cell, spend_columns};
 use crate::cli::context::{Ctx, Exit, say};
 use crate::domain::{Timestamp, Usd};
 use crate::error::Result;
+use crate::prompt::{Reference, VersionRef};
 use crate::report::{Cell, Column, Empty, Kind, Report, Shown, Table};
-use crate::store::{Run, RunOrder, RunTotals, Totals};
+use crate::store::{Run, RunOrder, RunTotals, Totals, UsedBy};
 use clap::{Args, ValueEnum};
 
 /// The most expensive runs that started in a range
@@ -16,6 +17,9 @@ pub(crate) struct TopArgs {
     window: WindowArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    /// Only runs with a step or call that used this prompt: any version (name) or one (name@7, name@label)
+    #[arg(long, value_name = "PROMPT")]
+    prompt: Option<Reference>,
     /// How many runs to show
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -36,6 +40,9 @@ pub(crate) struct ListArgs {
     window: WindowArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    /// Only runs with a step or call that used this prompt: any version (name) or one (name@7, name@label)
+    #[arg(long, value_name = "PROMPT")]
+    prompt: Option<Reference>,
     /// How many runs to show
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -87,6 +94,7 @@ pub(crate) async fn top(ctx: &Ctx, args: TopArgs) -> Result<Exit> {
     let list = ListArgs {
         window: args.window,
         filter: args.filter,
+        prompt: args.prompt,
         limit: args.limit,
         order: args.order,
         strict: args.strict,
@@ -103,9 +111,17 @@ async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let filter = args.filter.filter();
     let store = ctx.store().await?;
-    let all: RunTotals = store.run_totals(&window, &filter).await?;
-    let runs = store.runs(&window, &filter, args.order.into(), args.limit).await?;
     let now = ctx.clock.now();
+    let prompt = match &args.prompt {
+        Some(reference) => {
+            let version = store.prompt_version(reference, now).await?.entry;
+            let any = reference.version == VersionRef::Latest;
+            Some(UsedBy { name: version.name, version: (!any).then_some(version.version) })
+        }
+        None => None,
+    };
+    let all: RunTotals = store.run_totals(&window, &filter, prompt.as_ref()).await?;
+    let runs = store.runs(&window, &filter, prompt.as_ref(), args.order.into(), args.limit).await?;
     let whole = all.totals.cost;
     let lines: Vec<Line> =
         runs.into_iter().map(|run| Line { totals: run.totals, run: Some(run), whole, now }).collect();

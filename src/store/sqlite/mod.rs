@@ -8,6 +8,7 @@ pub(super) mod calls;
 mod price;
 
 use super::prices::who;
+use super::prompts::RecordedReference;
 use super::record::{unknown_run, unknown_step};
 use super::sent::SentRow;
 use super::{PriceScope, PromptVersion, Recorded, Repriced, Run, SqliteStore, Step};
@@ -296,14 +297,15 @@ async fn find_prompt_version(
     reference: &str,
     at: Timestamp,
 ) -> Result<(i64, String)> {
-    let found = match reference.parse::<i64>() {
-        Ok(id) => {
+    let found = match RecordedReference::from(reference) {
+        RecordedReference::Id(id) => {
             sqlx::query_as(include_str!("../../../queries/prompt_version_by_id.sql"))
                 .bind(id)
                 .fetch_all(db)
                 .await?
         }
-        Err(_) => find_by_reference(db, &reference.parse()?, at).await?,
+        RecordedReference::Reference(reference) => find_by_reference(db, &reference, at).await?,
+        RecordedReference::Neither => Vec::new(),
     };
     PromptVersion::only(found, reference).map(|v| (v.entry.prompt_version_id, v.entry.to_string()))
 }

@@ -50,8 +50,8 @@ const ROWS: &str = "
     insert into prompt_label (prompt_id, label, prompt_version_id, moved_at, moved_by)
       select prompt_id, 'production', prompt_version_id, NOW, 'me' from prompt_version;
     insert into prompt_text (text_sha256, body, recorded_at) values (SHA, 'text', NOW);
-    insert into llm_call_prompt (run_id, call_id, inputs, text_sha256, sanitisation)
-      select run_id, call_id, '{}', SHA, 'clean' from llm_call;
+    insert into llm_call_prompt (run_id, call_id, inputs, text_sha256, sanitisation, sent_at)
+      select run_id, call_id, '{}', SHA, 'clean', called_at from llm_call;
     insert into price_event (run_id, call_id, state_before, state_after, price_after, cost_after, reason,
                              recorded_at, recorded_by)
       select run_id, call_id, 'unpriced', pricing_state, price_id, cost_pico, 'test', NOW, 'me' from llm_call;

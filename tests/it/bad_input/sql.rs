@@ -532,7 +532,7 @@ fn runs_and_steps() {
           HINT: leave `attempt` out for the first
         start_step('01', '09', 's', prompt_version => 'x@7')
           AS404 ERROR: prompt version `x@7` is unknown
-          HINT: name a version's id or `name@7`
+          HINT: name a version's id, `name`, `name@7`, `name@label` or `name@sha256:…`; see `asmm prompts list`
         start_step('01', null, 's')
           AS400 ERROR: `step_id` is missing
           HINT: make a UUIDv7 and keep it for retries

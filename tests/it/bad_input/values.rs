@@ -276,10 +276,10 @@ on_both_databases! {
           hint: start it first: start_run, or `asmm runs start --run-id`
         a step of no prompt
           NotFound: prompt version `nothing@7` is unknown
-          hint: name a version's id or `name@7`
+          hint: name a version's id, `name`, `name@7`, `name@label` or `name@sha256:…`; see `asmm prompts list`
         a step of no prompt's id
           NotFound: prompt version `9999999999999999999999999999999999999999` is unknown
-          hint: name a version's id or `name@7`
+          hint: name a version's id, `name`, `name@7`, `name@label` or `name@sha256:…`; see `asmm prompts list`
         the end of no run
           NotFound: run `00000000-0000-0000-0000-000000000194` is unknown
           hint: start it first: start_run, or `asmm runs start --run-id`

@@ -23,7 +23,7 @@ fn postgres_is_migrated_when_told_to() {
 
     pending
     migration  name
-    ────────────────────
+    ────────────────────────────
             1  catalogue
             2  prompts
             3  ledger
@@ -31,6 +31,9 @@ fn postgres_is_migrated_when_told_to() {
             5  writing
             6  calls
             7  roles
+            8  sent_prompts
+            9  recording_prompts
+           10  absent_ids
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);
@@ -51,7 +54,10 @@ fn postgres_is_migrated_when_told_to() {
     applied 0005_writing
     applied 0006_calls
     applied 0007_roles
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 7 migrations applied; catalogue 2026-11-20
+    applied 0008_sent_prompts
+    applied 0009_recording_prompts
+    applied 0010_absent_ids
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 10 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0
@@ -98,7 +104,7 @@ fn sqlite_migrates_itself() {
 
     pending
     migration  name
-    ────────────────────
+    ────────────────────────────
             1  catalogue
             2  prompts
             3  ledger
@@ -106,6 +112,9 @@ fn sqlite_migrates_itself() {
             5  writing
             6  calls
             7  roles
+            8  sent_prompts
+            9  recording_prompts
+           10  absent_ids
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);

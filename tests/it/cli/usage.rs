@@ -2,7 +2,7 @@
 
 use crate::support::{Sandbox, postgres_url};
 
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 44] = [
     &[],
     &["demo"],
     &["migrate"],
@@ -33,6 +33,20 @@ const COMMANDS: [&[&str]; 30] = [
     &["import", "jsonl"],
     &["import", "traces"],
     &["import", "claude-code"],
+    &["runs", "diff"],
+    &["prompts"],
+    &["prompts", "push"],
+    &["prompts", "check"],
+    &["prompts", "list"],
+    &["prompts", "show"],
+    &["prompts", "log"],
+    &["prompts", "diff"],
+    &["prompts", "label"],
+    &["prompts", "render"],
+    &["prompts", "purge-inputs"],
+    &["export", "jsonl"],
+    &["replay"],
+    &["doctor"],
 ];
 
 const SECRET: &str = "postgres://me:hunter2@127.0.0.1:1/ledger?password=hunter2";
@@ -58,7 +72,7 @@ fn every_help_fits_and_keeps_secrets() {
 fn the_help_reads_well() {
     let sandbox = Sandbox::new();
     insta::assert_snapshot!(sandbox.run(&["-h"]).success(), @r"
-    A ledger of LLM spend, in the database you already have
+    A ledger of LLM spend and a registry of prompts, in the database you already have
 
     Usage: asmm [OPTIONS] <COMMAND>
 
@@ -68,8 +82,11 @@ fn the_help_reads_well() {
       spend    What was spent: by day, agent, model or pipeline
       runs     Runs: the most expensive, one in detail, and recording them from the shell
       prices   The price catalogue
+      prompts  Prompts: versions that never change, labels that move, and what was sent
+      replay   What was sent in a run: the exact texts, proven by their digests
       import   Bring in usage from elsewhere
       export   Copy the ledger out
+      doctor   Check the ledger: recompute its laws, its prompts' digests, and what was sent
       help     Print this message or the help of the given subcommand(s)
 
     Options:

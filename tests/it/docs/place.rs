@@ -33,6 +33,13 @@ impl Place {
             std::os::unix::fs::symlink(repository().join(name), clone.join(name))
                 .expect("a link can be made");
         }
+        // A copy, since the documents change it.
+        std::fs::create_dir(clone.join("prompts")).expect("the clone is empty");
+        for file in std::fs::read_dir(repository().join("prompts")).expect("the prompts are there") {
+            let file = file.expect("the folder can be read");
+            std::fs::copy(file.path(), clone.join("prompts").join(file.file_name()))
+                .expect("a file can be copied");
+        }
         Self { home, database: postgres.then(Database::create), dir }
     }
 

@@ -11,10 +11,11 @@ mod together;
 use crate::support::TestDb;
 use asmm::clock::Clock;
 use asmm::domain::{
-    Call, CallId, FinishRun, Outcome, RunId, StartRun, StartStep, Status, StepId, Timestamp, TokenUsage,
+    Call, CallId, CallPrompt, FinishRun, Outcome, RunId, SentPrompt, StartRun, StartStep, Status, StepId,
+    Timestamp, TokenUsage,
 };
 use asmm::error::Error;
-use asmm::store::{Location, Store};
+use asmm::store::{Location, NewVersion, Store};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, SqliteConnection};
@@ -115,7 +116,25 @@ fn call(run: u128, n: u128) -> Call {
     }
 }
 
-/// A ledger in which no column of a view is null throughout: a run, and its replay with a step and a call.
+/// A version of `greeting`, pushed long ago from a commit.
+async fn push_greeting(db: &TestDb) {
+    let clock = Clock::Fixed(an_hour_ago().plus_micros(-3_600_000_000));
+    let store = Store::connect(&location(db), clock).await.unwrap();
+    let yaml =
+        "schema: asmm.prompt/v1\nname: greeting\nengine: subst/1\nmessages: [{role: user, content: Hello}]\n";
+    let file = asmm::prompt::parse_file("greeting.yaml", yaml.as_bytes()).unwrap();
+    let version = NewVersion {
+        digest: file.content.digest().unwrap(),
+        content: file.content.canonical().unwrap(),
+        name: file.name,
+        description: file.description,
+        source: file.source,
+    };
+    store.push_prompts(&[version], Some("production"), Some("0123456789abcdef")).await.unwrap();
+}
+
+/// A ledger in which no column of a view is null throughout: a run, and its replay with a step, a call and what was
+/// sent in it.
 async fn filled(db: &TestDb) -> Store {
     let store = migrated(db).await;
     store.start_run(&start(1)).await.unwrap();
@@ -126,13 +145,14 @@ async fn filled(db: &TestDb) -> Store {
         ..start(2)
     };
     store.start_run(&replay).await.unwrap();
+    push_greeting(db).await;
     let step_id = StepId(Uuid::from_u128(7));
     let step = StartStep {
         run_id: run_id(2),
         step_id,
         step: "research".into(),
         agent: String::new(),
-        prompt_version: None,
+        prompt_version: Some("greeting".into()),
         attempt: 1,
         started_at: Some(an_hour_ago()),
         status: None,
@@ -140,6 +160,13 @@ async fn filled(db: &TestDb) -> Store {
     };
     store.start_step(&step).await.unwrap();
     store.record_calls(&[call(1, 1), Call { step_id: Some(step_id), ..call(2, 2) }]).await.unwrap();
+    let prompt = CallPrompt { version: Some("greeting@1".into()), ..CallPrompt::default() };
+    let purged = CallPrompt { purged_at: Some(an_hour_ago()), ..prompt.clone() };
+    for (n, step_id, prompt) in [(2, Some(step_id), prompt), (3, None, purged)] {
+        let call_id = CallId(Uuid::from_u128(n));
+        let sent = SentPrompt { run_id: run_id(2), call_id, step_id, sent_at: an_hour_ago(), prompt };
+        store.record_prompts(&[sent]).await.unwrap();
+    }
     for n in [1, 2] {
         let finish = FinishRun { run_id: run_id(n), status: Status::Succeeded, completed_at: None };
         store.finish_run(&finish).await.unwrap();

@@ -23,7 +23,7 @@ fn is_denied(output: &Output) -> bool {
 const RUN: &str = "00000000-0000-0000-0000-0000000000aa";
 
 /// What a pipeline does, in its own words.
-fn recording() -> [String; 6] {
+fn recording() -> [String; 8] {
     [
         format!("select start_run(run_id => '{RUN}', pipeline => 'p')"),
         format!("select start_step(run_id => '{RUN}', step_id => '{RUN}', step => 's')"),
@@ -42,6 +42,17 @@ fn recording() -> [String; 6] {
                embedding_tokens => array[null]::int[], web_searches => array[null]::int[],
                latency_ms => array[null]::bigint[], outcome => array['ok'], response_id => array[null]::text[])"
         ),
+        format!(
+            "select record_prompts(prompts => '[{{\"run_id\": \"{RUN}\", \"call_id\": \"{RUN}\",
+               \"sent_at\": \"2026-02-01T00:00:00Z\", \"prompt\": {{\"messages\": [{{\"role\": \"user\"}}]}}}}]')"
+        ),
+        format!(
+            "select record_prompt_rows(run_id => array['{RUN}']::uuid[], call_id => array['{RUN}']::uuid[],
+               step_id => array[null]::uuid[], sent_at => array['2026-02-01']::timestamptz[],
+               version => array[null]::text[], inputs => array[null]::text[], text_sha256 => array[null]::bytea[],
+               body => array['[{{\"role\":\"user\"}}]'], sanitisation => array['clean'],
+               purged_at => array[null]::timestamptz[])"
+        ),
         format!("select finish_step(run_id => '{RUN}', step_id => '{RUN}', status => 'succeeded')"),
         format!("select finish_run(run_id => '{RUN}', status => 'succeeded')"),
     ]
@@ -58,7 +69,8 @@ fn a_writer_records_and_does_nothing_else() {
         as_role("asmm_operator", "select llm_calls, unpriced_calls, status from v_run", &db).success();
     assert_eq!(calls, "SET\n1|1|succeeded\n");
     for relation in block_on(of_postgres(&db)) {
-        if relation.name != "price_catalogue" {
+        if !["price_catalogue", "prompt", "prompt_version", "prompt_label"].contains(&relation.name.as_str())
+        {
             let output = as_role("asmm_writer", &format!("select count(*) from {}", relation.name), &db);
             assert!(is_denied(&output), "{} {output:?}", relation.name);
         }
@@ -83,7 +95,7 @@ fn a_reader_sees_reports_and_no_prompts() {
     let db = TestDb::postgres();
     block_on(filled(&db));
     for relation in block_on(of_postgres(&db)) {
-        let output = as_role("asmm_reader", &format!("select count(*) from {}", relation.name), &db);
+        let output = as_role("asmm_reader", &format!("select * from {} limit 1", relation.name), &db);
         let is_secret =
             ["llm_call_prompt", "prompt_text", "prompt_version"].contains(&relation.name.as_str());
         assert_eq!(is_denied(&output), is_secret, "{} {output:?}", relation.name);
@@ -110,7 +122,7 @@ fn an_operator_brings_in_prices_and_prompts_and_edits_nothing() {
            values ('user', '', 'm', 'p', 'm', 1, 'me')",
         "insert into prompt (name) values ('p')",
         "insert into prompt_version (prompt_id, version, digest, content, source, created_by)
-           values (1, 1, sha256('{}'), '{}', '', 'me')",
+           values (1, 2, sha256('{}'), '{}', '', 'me')",
         "insert into prompt_label (prompt_id, label, prompt_version_id, moved_by) values (1, 'production', 1, 'me')",
         "insert into prompt_text (text_sha256, body) values (sha256('x'), 'x')",
         "insert into guard_event (detector, findings, decision, reason, rules_sha256, policy_sha256)
@@ -174,7 +186,16 @@ fn functions_answer_only_those_they_are_for() {
     }
     assert_eq!(executable["asmm_reader"], [""; 0]);
     executable.get_mut("asmm_writer").unwrap().sort_unstable();
-    let rpc = ["finish_run", "finish_step", "record_call_rows", "record_calls", "start_run", "start_step"];
+    let rpc = [
+        "finish_run",
+        "finish_step",
+        "record_call_rows",
+        "record_calls",
+        "record_prompt_rows",
+        "record_prompts",
+        "start_run",
+        "start_step",
+    ];
     assert_eq!(executable["asmm_writer"], rpc);
     assert_eq!(executable["asmm_operator"].len(), functions.len());
     let public =
@@ -364,7 +385,7 @@ fn a_plain_user_migrates_and_owns() {
             let grant = format!("do $$ begin execute format('grant create on database %I to {user}', current_database()); end $$");
             psql(&grant, &location.schema).success();
             let store = Store::connect(&location, Clock::System).await.unwrap();
-            assert_eq!(store.migrate().await.unwrap().len(), 7);
+            assert_eq!(store.migrate().await.unwrap().len(), 10);
             assert_eq!(record_through_the_client(&store).await, 1);
             let writes = psql(&format!("set role asmm_writer; {}", recording()[0]), &location.schema);
             writes.success();

@@ -1,0 +1,108 @@
+//! Retention: dropping what was sent when its time is over. Versions, digests and spend stay.
+
+use super::{PostgresStore, SqliteStore, Store, on_pool};
+use crate::domain::{Digest, Timestamp};
+use crate::error::Result;
+use serde::Deserialize;
+use serde_json::json;
+use sqlx::types::Json;
+use std::collections::BTreeSet;
+
+/// What retention dropped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Purged {
+    /// Calls whose inputs or texts went.
+    pub calls: u64,
+    /// Texts that went.
+    pub texts: u64,
+}
+
+impl std::ops::AddAssign for Purged {
+    fn add_assign(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.texts += other.texts;
+    }
+}
+
+/// How many calls are purged in one transaction: whoever records a text waits so long.
+const PURGE_AT_ONCE: i64 = 10_000;
+
+impl Store {
+    /// How many calls sent before a time still have inputs or a text, and how many texts they alone need.
+    pub async fn purgeable(&self, before: Timestamp) -> Result<Purged> {
+        let (calls, texts): (i64, i64) = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/prompt_purgeable.sql"))
+                .bind(before)
+                .fetch_one(pool)
+                .await?
+        });
+        Ok(Purged {
+            calls: calls.try_into().unwrap_or_default(),
+            texts: texts.try_into().unwrap_or_default(),
+        })
+    }
+
+    /// Drops the inputs and texts of calls sent before a time. Versions, digests and spend stay.
+    pub async fn purge_inputs(&self, before: Timestamp) -> Result<Purged> {
+        let mut all = Purged::default();
+        loop {
+            let purged = match self {
+                Store::Postgres(s) => s.purge_some(before).await?,
+                Store::Sqlite(s) => s.purge_some(before).await?,
+            };
+            if purged.calls == 0 {
+                return Ok(all);
+            }
+            all += purged;
+        }
+    }
+}
+
+impl PostgresStore {
+    async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
+        let Json(purged) = sqlx::query_scalar("select purge_inputs($1, $2, $3::integer)")
+            .bind(before)
+            .bind(self.clock.now())
+            .bind(PURGE_AT_ONCE)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(purged)
+    }
+}
+
+impl SqliteStore {
+    async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
+        let mut tx = self.begin().await?;
+        let digests: Vec<Option<Digest>> = sqlx::query_scalar(
+            "update llm_call_prompt
+             set inputs = null, purged_at = $2
+             where (run_id, call_id) in (
+               select p.run_id, p.call_id
+               from llm_call_prompt p
+               where p.sent_at < $1
+                 and p.purged_at is null
+                 and (p.inputs <> '{}' or exists (select 1 from prompt_text t where t.text_sha256 = p.text_sha256))
+               limit $3)
+             returning text_sha256",
+        )
+        .bind(before)
+        .bind(self.clock.now())
+        .bind(PURGE_AT_ONCE)
+        .fetch_all(&mut *tx)
+        .await?;
+        let distinct: BTreeSet<String> = digests.iter().flatten().map(Digest::hex).collect();
+        let texts = sqlx::query(
+            "delete from prompt_text
+             where text_sha256 in (select unhex(j.value) from json_each($1) j)
+               and not exists (
+                 select 1
+                 from llm_call_prompt p
+                 where p.text_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
+        )
+        .bind(json!(distinct).to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Purged { calls: digests.len().try_into().unwrap_or(u64::MAX), texts: texts.rows_affected() })
+    }
+}
