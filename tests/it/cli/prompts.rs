@@ -1,6 +1,8 @@
 //! `asmm prompts`: files to versions, labels, rendering, retention.
 
 use super::{Sandbox, id, json};
+use crate::support::psql;
+use std::process::Command;
 
 const NOW: &str = "2026-03-10T12:00:00Z";
 
@@ -229,6 +231,132 @@ fn a_shell_pipeline_is_traceable_end_to_end() {
     }
     let (_, log, _) = both(&all, &["prompts", "log", "greet"]);
     assert!(log.contains("production"), "{log}");
+}
+
+/// Runs git in the sandbox's folder, as nobody in particular.
+fn git(sandbox: &Sandbox, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(sandbox.path()).env("HOME", sandbox.path().join("home")).args(args);
+    for role in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{role}_NAME"), "n").env(format!("GIT_{role}_EMAIL"), "n@example.com");
+    }
+    let output = command.output().expect("git is here");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("git writes UTF-8").trim().to_owned()
+}
+
+#[test]
+fn a_version_names_the_commit_it_was_pushed_from() {
+    let sandbox = super::sqlite();
+    let push = |words: &str, path: &str| {
+        sandbox.file(path, &greet(words));
+        sandbox.run(&["prompts", "push", path]).success();
+        let log = json(sandbox.run(&["prompts", "log", "greet", "--format", "json"]));
+        log["rows"][0]["git_commit"].as_str().map(str::to_owned)
+    };
+    assert_eq!(push("in no repository", "prompts/greet.yaml"), None);
+    git(&sandbox, &["init", "-q"]);
+    assert_eq!(push("before the first commit", "prompts/greet.yaml"), None);
+    sandbox.file("prompts/greet.yaml", &greet("committed"));
+    sandbox.file(".gitignore", "ignored\n");
+    git(&sandbox, &["add", "prompts", ".gitignore"]);
+    git(&sandbox, &["commit", "-q", "-m", "one"]);
+    let head = git(&sandbox, &["rev-parse", "HEAD"]);
+    assert_eq!(push("committed", "prompts/greet.yaml"), Some(head.clone()));
+    let dirty = Some(format!("{head}-dirty"));
+    assert_eq!(push("changed", "prompts/greet.yaml"), dirty);
+    assert_eq!(push("untracked", "prompts/other.yaml"), dirty);
+    assert_eq!(push("ignored", "ignored/greet.yaml"), dirty);
+}
+
+#[test]
+fn a_folder_is_searched_once_and_a_dry_run_makes_no_ledger() {
+    let sandbox = Sandbox::new().with_now(NOW);
+    sandbox.file("prompts/team/greet.yaml", &greet("Hello"));
+    sandbox.file("prompts/.hidden.yaml", "name: [");
+    sandbox.file("prompts/notes.txt", "name: [");
+    std::os::unix::fs::symlink("..", sandbox.path().join("prompts/team/loop")).unwrap();
+    std::os::unix::fs::symlink("greet.yaml", sandbox.path().join("prompts/team/same.yaml")).unwrap();
+    std::os::unix::fs::symlink("nowhere", sandbox.path().join("prompts/team/dead.yaml")).unwrap();
+    insta::assert_snapshot!(sandbox.snapshot(&["prompts", "push", "--dry-run", "prompts", "prompts/team"]), @r"
+    exit: 0
+    --- stdout ---
+    prompt  version  state  digest               file
+    ────────────────────────────────────────────────────────────────────
+    greet         1  new    sha256:5d5981bf3854  prompts/team/greet.yaml
+    nothing was pushed: this was a dry run
+    --- stderr ---
+    ");
+    insta::assert_snapshot!(sandbox.snapshot(&["prompts", "check"]), @r"
+    exit: 0
+    --- stdout ---
+    prompt  state  latest  digest               file
+    ───────────────────────────────────────────────────────────────────
+    greet   good        –  sha256:5d5981bf3854  prompts/team/greet.yaml
+    --- stderr ---
+    1 file is good; not compared with the registry: there is no ledger
+    ");
+    assert!(!sandbox.path().join("home/.local").exists(), "to look makes nothing");
+}
+
+#[test]
+fn a_revert_is_history_and_its_digest_names_the_first() {
+    let all = sandboxes();
+    for words in ["Hello", "Hi", "Hello"] {
+        rewrite(&all, words);
+        both(&all, &["prompts", "push"]);
+    }
+    let log = json(all[0].run(&["prompts", "log", "greet", "--format", "json"]));
+    let digests: Vec<_> = log["rows"].as_array().unwrap().iter().map(|row| row["digest"].clone()).collect();
+    assert!(digests.len() == 3 && digests[0] == digests[2] && digests[0] != digests[1], "{digests:?}");
+    let digest = digests[0].as_str().unwrap();
+    let reference = format!("greet@{}", &digest[.."sha256:".len() + 8]);
+    let (code, stdout, _) = both(&all, &["prompts", "show", &reference, "--format", "json"]);
+    assert!(code == 0 && stdout.contains("\"version\":1}"), "{stdout}");
+    let (code, stdout, _) = both(&all, &["prompts", "diff", "greet@1", "greet@3"]);
+    assert_eq!((code, stdout.as_str()), (0, "`greet@1` and `greet@3` say the same\n"));
+}
+
+#[test]
+fn a_call_was_sent_one_text() {
+    let all = sandboxes();
+    both(&all, &["prompts", "push"]);
+    let (run_id, call_id) = (id(1), id(2));
+    both(&all, &["runs", "start", "--pipeline", "p", "--run-id", &run_id]);
+    let render = |who: &str| {
+        let who = format!("who={who}");
+        let call = ["--record", "--run-id", &run_id, "--call-id", &call_id];
+        both(&all, &[&["prompts", "render", "greet", "--input", &who], &call[..]].concat())
+    };
+    let first = render("Ada");
+    assert_eq!(first.0, 0, "{}", first.2);
+    assert_eq!(render("Ada"), first, "the same again is no new one");
+    let (code, stdout, stderr) = render("Bob");
+    assert_eq!((code, stdout.as_str()), (1, ""), "what is not recorded is not printed: {stderr}");
+    assert!(stderr.contains(&call_id) && stderr.contains("other contents"), "{stderr}");
+}
+
+#[test]
+fn a_version_that_somebody_changed_is_not_shown() {
+    let [_, sandbox] = sandboxes();
+    sandbox.run(&["prompts", "push"]).success();
+    let schema = sandbox.env("ASMM_SCHEMA").unwrap();
+    psql(
+        "alter table prompt_version disable trigger user;
+         update prompt_version set content = replace(content, 'Hello', 'Howdy')",
+        schema,
+    )
+    .success();
+    for args in [
+        &["show", "greet"][..],
+        &["show", "greet", "--source"],
+        &["render", "greet", "--input", "who=Ada"],
+        &["diff", "greet@1", "greet@1"],
+    ] {
+        let output = sandbox.run(&[&["prompts"], args].concat());
+        assert_eq!((output.code, output.stdout.as_str()), (5, ""), "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains("`greet@1` was changed") && output.stderr.contains("hint:"));
+    }
 }
 
 #[test]
