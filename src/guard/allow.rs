@@ -89,3 +89,18 @@ pub(super) fn contains(hay: &[u8], needle: &[u8]) -> bool {
 pub(super) fn contains_ignoring_case(hay: &[u8], needle: &[u8]) -> bool {
     needle.len() <= hay.len() && hay.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
+
+/// Whether `word` is in `text`, both in lower case. A short one must stand alone: `sin` is in `using`.
+pub(super) fn has_word(text: &[u8], word: &str) -> bool {
+    let word = word.as_bytes();
+    let is_letter = |at: usize| text.get(at).is_some_and(u8::is_ascii_alphabetic);
+    let opens = |at: usize| !word[0].is_ascii_alphabetic() || !at.checked_sub(1).is_some_and(is_letter);
+    let closes = |at: usize| !word[word.len() - 1].is_ascii_alphabetic() || !is_letter(at + word.len());
+    let mut places = memchr::memmem::find_iter(text, word);
+    if word.len() > 4 { places.next().is_some() } else { places.any(|at| opens(at) && closes(at)) }
+}
+
+/// Whether one of `words` is in `text`.
+pub(super) fn has_word_of(text: &[u8], words: &[&str]) -> bool {
+    words.iter().any(|word| has_word(text, word))
+}

@@ -35,7 +35,9 @@ pub(super) fn private_key(text: &str, at: usize) -> Option<Range<usize>> {
 /// The length of `-----END … -----`.
 fn end_line(rest: &[u8]) -> Option<usize> {
     let inner = rest.get(9..rest.len().min(80))?;
-    memchr::memmem::find(inner, b"-----").map(|close| 9 + close + 5)
+    let end = memchr::memmem::find(inner, b"-----").map(|close| 9 + close + 5)?;
+    // The line's end, where a string holds the key.
+    Some(if rest[end..].starts_with(b"\\n") { end + 2 } else { end })
 }
 
 /// How far base64, line ends and their escapes go.

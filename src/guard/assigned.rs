@@ -65,13 +65,19 @@ pub(super) fn walk(
 ) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let named = end_of_name(bytes, key_end)?;
+    // `user:password@host`, `<user>:<password>@host`: a URI's pattern.
+    if bytes[named..].starts_with(b"@") || bytes[named..].starts_with(b">@") || bytes[named..].starts_with(b"}@") {
+        return None;
+    }
     let closed = skip(bytes, named, |b| matches!(b, b'"' | b'\'' | b'`' | b']' | b')' | b'*' | b'\\'), 6);
     let blank = skip(bytes, closed, is_blank, 24);
     if let Some(after) = operator(bytes, blank) {
-        if let Some(found) = assigned(text, key_end, after, judge) {
-            return Some(found);
-        }
-        return said(text, after, true, judge);
+        return match assigned(text, key_end, after, judge) {
+            Assigned::Found(range) => Some(range),
+            Assigned::Other => None,
+            Assigned::Words if bytes[after - 1] == b'=' => None,
+            Assigned::Words => said(text, after, true, judge),
+        };
     }
     if is_cell_edge(bytes, blank) {
         return cells(text, blank + 1, judge);
@@ -135,29 +141,39 @@ fn operator(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// What stands after an operator.
+enum Assigned {
+    Found(Range<usize>),
+    /// A value that is none: a placeholder, a quoted word.
+    Other,
+    /// Perhaps the first word of a sentence.
+    Words,
+}
+
 /// The value after an operator, and after a type if one is declared first.
 fn assigned(
     text: &str,
     key_end: usize,
     after: usize,
     judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
-) -> Option<Range<usize>> {
+) -> Assigned {
     let bytes = text.as_bytes();
     let start = skip(bytes, after, |b| is_blank(b) || b == b'*', 24);
     let start = skip_word(bytes, start);
-    let (range, link) = value_at(text, start)?;
+    let Some((range, link)) = value_at(text, start) else { return Assigned::Words };
     let range = if link == Link::Operator { cut(bytes, key_end, range) } else { range };
     if !range.is_empty() && judge(range.clone(), link) {
-        return Some(range);
+        return Assigned::Found(range);
     }
     // `password: str = "…"`, `password String = "…"`.
     let is_type = bytes[range.clone()].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'[' | b']' | b'_' | b'|' | b'?' | b'&' | b'.'));
     let next = skip(bytes, range.end, is_blank, 4);
     if link == Link::Operator && is_type && bytes.get(next) == Some(&b'=') {
-        let (range, link) = value_at(text, skip(bytes, next + 1, is_blank, 4))?;
-        return judge(range.clone(), link).then_some(range);
+        let typed = value_at(text, skip(bytes, next + 1, is_blank, 4));
+        return typed.filter(|(range, link)| judge(range.clone(), *link)).map_or(Assigned::Other, |(range, _)| Assigned::Found(range));
     }
-    None
+    let placeholder = text.get(range).is_none_or(super::allow::is_placeholder);
+    if link == Link::Quoted || placeholder { Assigned::Other } else { Assigned::Words }
 }
 
 /// Skips what may stand between an operator and the value: a scheme, the prefix of a literal.
@@ -234,10 +250,17 @@ fn bare(bytes: &[u8], at: usize) -> Range<usize> {
 
 /// Leaves out what ends a sentence, and brackets that do not open within the value.
 fn trim(bytes: &[u8], mut range: Range<usize>) -> Range<usize> {
+    // A second full stop is the value's own.
+    let mut stopped = false;
     while let Some(&last) = bytes[range.clone()].last() {
         let opens = |open: u8| bytes[range.clone()].contains(&open);
         let strip = match last {
-            b'.' | b',' | b':' => true,
+            b'.' if stopped => false,
+            b'.' => {
+                stopped = true;
+                true
+            }
+            b',' | b':' => true,
             b')' => !opens(b'('),
             b']' => !opens(b'['),
             b'}' => !opens(b'{'),

@@ -18,6 +18,9 @@ pub const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 /// How far before a match its context word may stand, in bytes.
 const CONTEXT_REACH: usize = 64;
 
+/// How far before a pronoun the word that it stands for may be, in bytes.
+const REFERRED_REACH: usize = 240;
+
 /// Which rules run, beside those that always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
@@ -323,19 +326,8 @@ fn has_context(rule: &Rule, bytes: &[u8], start: usize) -> bool {
     if rule.context.is_empty() {
         return true;
     }
-    let before = numbers::before(bytes, start, CONTEXT_REACH);
-    rule.context.iter().any(|word| has_word(&before, word.as_bytes()))
-}
-
-/// Whether `word` is in `text`; a short one must stand alone: `sin` is in `using`.
-fn has_word(text: &[u8], word: &[u8]) -> bool {
-    let stands_alone = |at: usize| {
-        let before = at.checked_sub(1).is_some_and(|last| text[last].is_ascii_alphabetic());
-        let after = text.get(at + word.len()).is_some_and(u8::is_ascii_alphabetic);
-        !before && !after
-    };
-    let mut places = memchr::memmem::find_iter(text, word);
-    if word.len() > 4 { places.next().is_some() } else { places.any(stands_alone) }
+    let before = numbers::before(bytes, start, if rule.validator == Validator::Referred { REFERRED_REACH } else { CONTEXT_REACH });
+    rule.context.iter().any(|word| allow::has_word(&before, word))
 }
 
 /// The value that the rule's key word names.
@@ -346,6 +338,10 @@ fn assigned_to(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Range<us
     let camel = first.is_ascii_uppercase() && before.is_ascii_lowercase();
     let joined = before.is_ascii_alphabetic() && first.is_ascii_alphabetic() && !camel;
     if joined && rule.edge != Edge::None && !numbers::ends_an_escape(bytes, anchor.start) {
+        return None;
+    }
+    let short = matches!(rule.validator, Validator::ShortPassword);
+    if short && bytes.get(anchor.end).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) {
         return None;
     }
     if !has_context(rule, bytes, anchor.end) || names_another(rule.validator, bytes, anchor.start) {
@@ -365,6 +361,7 @@ fn judge(rule: &Rule, found: &str, link: Link) -> bool {
     }
     match rule.validator {
         Validator::Password => value::is_password(found, link),
+        Validator::Referred => !link.is_loose() && value::is_password(found, Link::Adjacent),
         Validator::ShortPassword => value::is_password(found, if link.is_loose() { Link::Said } else { Link::Adjacent }),
         Validator::Key => value::is_key(found, link, false),
         Validator::BareKey => value::is_key(found, link, true),

@@ -11,13 +11,13 @@ const NOT_ADDRESSES: &[&str] = &[
     "version", "ver.", "ver ", "build", "release", "section", "chapter", "clause", "paragraph", "§", "oid", "revision", "firmware", "driver",
     "agent", "chrome/", "firefox/", "safari/", "edg/", "opera/", "webkit/", "tag:", "tag\"", "tag=", "tag ", "upgrade", "package", "module",
     "snmp", "mib", "patch", "sdk", "runtime", "abschnitt", "kapitel", "seccion", "sección", "wersja", "versi", "версия", "バージョン", "版本", "numbers such as",
-    "assembly", "image", "app.", "lib", "step", "item",
+    "changelog", "versions", "numbers such as", "assembly", "image", "app.", "lib", "step", "item",
 ];
 
 /// Words that say that it is an address, of a machine that somebody uses. Lower case.
 const ADDRESSES: &[&str] = &[
     "ip", "addr", "host", "server", "client", "remote", "from", "ping", "ssh", "gateway", "nat", "egress", "peer", "source", "src", "dst",
-    "forwarded", "network", "login", "user", "connect", "adresse", "port", "router", "vpn", "x-real", "://", "inet",
+    "forwarded", "network", "login", "user", "connect", "adresse", "hostname", "hosts", "server", "clients", "servers", "username", "users", "ips", "port", "router", "vpn", "x-real", "://", "inet",
 ];
 
 /// Resolvers that everyone may ask.
@@ -40,16 +40,36 @@ pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
         return None;
     }
     let label = numbers::label(bytes, start, 28);
-    let says = |words: &[&str]| words.iter().any(|word| allow::contains(&label, word.as_bytes()));
+    let says = |words: &[&str]| allow::has_word_of(&label, words);
     // The first field of an access log.
     let logged = (start == 0 || before == b'\n') && bytes[end..].starts_with(b" - ");
     if !logged && says(NOT_ADDRESSES) {
         return None;
     }
     let known = logged || says(ADDRESSES);
+    if !known && (in_versions(bytes, start) || says_versions(bytes, start)) {
+        return None;
+    }
     let small = octets.iter().all(|&octet| octet < 32);
-    let multicast = (224..=239).contains(&octets[0]);
-    (known || !small && !multicast).then_some(start..end)
+    (known || !small).then_some(start..end)
+}
+
+/// Whether a number of three parts stands before `start` in its line: a list of versions.
+fn in_versions(bytes: &[u8], start: usize) -> bool {
+    let before = &bytes[start.saturating_sub(64)..start];
+    let line = &before[memchr::memrchr(b'\n', before).map_or(0, |end| end + 1)..];
+    line.split(|b| !b.is_ascii_digit() && *b != b'.').any(|word| {
+        let mut parts = word.split(|b| *b == b'.');
+        let three = parts.by_ref().take(3).filter(|part| (1..=3).contains(&part.len())).count() == 3;
+        three && parts.next().is_none()
+    })
+}
+
+/// Whether the line's words before `start` are of versions.
+fn says_versions(bytes: &[u8], start: usize) -> bool {
+    let before = numbers::before(bytes, start, 64);
+    let line = &before[memchr::memrchr(b'\n', &before).map_or(0, |end| end + 1)..];
+    allow::has_word_of(line, &["changelog", "release notes", "versions", "releases", "upgrade", "versionen", "versiones", "wersje"])
 }
 
 /// Four numbers up to 255, without leading zeros, joined by points.
@@ -84,7 +104,8 @@ fn is_someones(octets: [u8; 4]) -> bool {
         || address.is_documentation()
         || octets[0] == 0
         || octets[0] >= 240
-        || matches!(octets[0], 224 | 239)
+        || octets[..3] == [224, 0, 0]
+        || octets[..2] == [239, 255]
         || octets[0] == 100 && octets[1] & 0xc0 == 64
         || octets[0] == 198 && octets[1] & 0xfe == 18
         || octets[..3] == [192, 0, 0];

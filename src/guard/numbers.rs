@@ -196,13 +196,14 @@ const OTHER_NUMBERS: &[&str] = &[
     "order", "batch", "tracking", "imei", "invoice", "serial", "account ref", "ref", "reference", "ticket", "sku", "ean", "gtin", "upc", "isbn",
     "txn", "transaction", "trace", "request", "meter", "parcel", "shipment", "commande", "bestell", "pedido", "ordine", "заказ", "订单", "epoch",
     "timestamp", "createdat", "updatedat", "_at", "_id", "\"id", "uuid", "seq", "offset", "zamówieni", "bestellung", "注文", "sendung", "suivi", "colis",
+    "kunden", "customer n", "customer id", "client n", "client id", "cliente", "nº de", "mitglied", "member", "rechnung", "vorgang", "artikel", "article", "bestellnummer", "matricul", "licence", "license", "product", "numéro de dossier", "клиент", "заказ", "klienta", "会員番号", "顧客番号", "客户编号",
     "build", "version", "commit", "run id", "case", "contract", "policy no", "part", "p/n", "model", "lot", "asset",
 ];
 
 /// Whether the words before `start` name another sort of number.
 pub(super) fn other_number(bytes: &[u8], start: usize) -> bool {
     let before = label(bytes, start, 24);
-    OTHER_NUMBERS.iter().any(|word| super::allow::contains(&before, word.as_bytes()))
+    super::allow::has_word_of(&before, OTHER_NUMBERS)
 }
 
 /// The lower-case text before `start`, at most `reach` bytes, from the start of its field: after the last
@@ -258,7 +259,7 @@ pub(super) fn ssn(bytes: &[u8], run: &Run) -> Option<Range<usize>> {
     let said = || {
         const WORDS: &[&str] = &["ssn", "social security", "soc sec", "tax id", "taxpayer"];
         let before = before(bytes, range.start, 40);
-        WORDS.iter().any(|word| super::allow::contains(&before, word.as_bytes()))
+        super::allow::has_word_of(&before, WORDS)
     };
     let last = count == groups.len() || groups[count - 1].separator == b' ';
     (given && !shown && last && closes(bytes, range.end) && (sure || said())).then_some(range)

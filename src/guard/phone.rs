@@ -25,10 +25,10 @@ const LONG_CODES: &[u32] = &[21, 22, 23, 24, 25, 26, 29, 35, 37, 38, 42, 50, 59,
 /// Words that say that a phone number follows. Lower case.
 const WORDS: &[&str] = &[
     "phone", "tel", "mobile", "mob", "cell", "fax", "call", "whatsapp", "sms", "dial", "contact", "direct line", "hotline",
-    "reach me", "reach us", "reach him", "reach her", "text me", "ring me", "number is", "phone number", "landline", "extension",
-    "téléphone", "télé", "portable", "numéro", "appelez", "joindre", "celular", "móvil", "movil", "número", "numero", "llam", "cellulare",
-    "chiam", "handy", "mobil", "rufnummer", "rückruf", "erreichbar", "erreichen", "anruf", "unter der nummer", "nummer", "telefoon", "gsm", "bel mij",
-    "komórk", "numer", "puhelin", "тел", "моб", "звон", "номер", "电话", "電話", "手机", "手機", "联系", "携帯", "전화", "연락처", "휴대폰",
+    "reach me", "reach us", "reach him", "reach her", "text me", "ring me", "my number", "his number", "her number", "telephone", "telefon", "telefone", "teléfono", "telefono", "cellphone", "phone number", "landline", "extension",
+    "téléphone", "télé", "portable", "mon numéro", "numéro de tél", "appelez", "joindre", "celular", "móvil", "movil", "mi número", "meu número", "mio numero", "llam", "cellulare",
+    "chiam", "handy", "mobil", "rufnummer", "rückruf", "erreichbar", "erreichen", "anruf", "unter der nummer", "meine nummer", "mijn nummer", "telefoon", "gsm", "bel mij",
+    "komórk", "mój numer", "numer tel", "puhelin", "тел", "моб", "звон", "мой номер", "номер тел", "电话", "電話", "手机", "手機", "联系", "携帯", "전화", "연락처", "휴대폰",
     "ligar", "contato", "fone", "téléph", "hívj", "telefax", "numarası", "arayın",
 ];
 
@@ -51,7 +51,7 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
         return None;
     }
     let label = numbers::label(bytes, run.start, 40);
-    if NOT_PHONES.iter().any(|word| allow::contains(&label, word.as_bytes())) {
+    if allow::has_word_of(&label, NOT_PHONES) {
         return None;
     }
     let shaped = (1..=run.groups().len()).rev().filter(|&n| fits(n)).find(|&n| is_shaped(run, n));
@@ -121,13 +121,18 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
         ([2..=6, ..], [0, 1..=9, ..]) if groups >= 2 => {
             let total = digits.len();
             let date = matches!(lengths, [2, 2, 4, ..] | [2, 2, 2, ..]) && total != 10;
-            let even = lengths[1..].iter().all(|length| (2..=8).contains(length));
+            let even = lengths[1..].iter().all(|length| (2..=8).contains(length)) && ends_as_people_write(&lengths[1..]);
             (9..=12).contains(&total) && even && !date && (groups <= 5) && joints_are_plain(run, groups)
         }
         // Any area code in brackets.
         ([2..=5, ..], _) if run.brackets && groups >= 2 => (9..=12).contains(&digits.len()) && digits[0] == 0,
         _ => false,
     }
+}
+
+/// A last group of two digits comes after another of two.
+fn ends_as_people_write(lengths: &[usize]) -> bool {
+    !matches!(lengths, [.., before, 2] if *before != 2)
 }
 
 /// Blanks, hyphens, brackets and one slash, as people write numbers; points only when all are.
@@ -148,7 +153,7 @@ fn could_be(run: &Run, groups: usize) -> bool {
 
 /// Whether the words before a number say that it is a phone's.
 fn says_so(label: &[u8]) -> bool {
-    WORDS.iter().any(|word| allow::contains(label, word.as_bytes()))
+    allow::has_word_of(label, WORDS)
 }
 
 /// Whether the last thing before `start` is an email address: the next column, or `… or 577 396 215`.

@@ -44,8 +44,8 @@ pub(super) fn codice_fiscale(value: &str) -> bool {
     sum.is_some_and(|sum| u32::from(bytes[15].wrapping_sub(b'A')) == sum % 26)
 }
 
-/// Germany: eleven digits, ISO 7064 MOD 11,10; of the first ten one comes twice or three times and the
-/// others at most once (Steuerdaten-Übermittlungsverordnung).
+/// Germany: eleven digits, ISO 7064 MOD 11,10, none of the first ten more than three times
+/// (Steuerdaten-Übermittlungsverordnung). That exactly one of them repeats is not asked: a word says what it is.
 pub(super) fn german_tax_id(digits: &Digits) -> bool {
     let all = digits.as_slice();
     if all.len() != 11 || all[0] == 0 {
@@ -55,8 +55,7 @@ pub(super) fn german_tax_id(digits: &Digits) -> bool {
     for &digit in &all[..10] {
         counts[usize::from(digit)] += 1;
     }
-    let repeated = counts.iter().filter(|&&count| count > 1).count();
-    repeated == 1 && counts.iter().all(|&count| count <= 3) && mod_11_10(all)
+    counts.iter().all(|&count| count <= 3) && mod_11_10(all)
 }
 
 /// The Netherlands: the eleven test.

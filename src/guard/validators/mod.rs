@@ -34,6 +34,8 @@ pub(super) enum Validator {
     BareKey,
     /// Walked to from a word that names other things as well: it must look like a password.
     ShortPassword,
+    /// Said of a pronoun that stands for a password named before.
+    Referred,
     PrivateKey,
     /// The expression alone decides, on a varied value.
     Format,
@@ -120,7 +122,7 @@ impl Validator {
             Self::ChineseId => ids::chinese_id(value),
             Self::KoreanRrn => ids::korean_rrn(&digits()),
             Self::Nothing | Self::IndianPan | Self::Birthdate | Self::Password | Self::Key | Self::BareKey
-            | Self::ShortPassword | Self::PrivateKey | Self::UriPassword | Self::Email | Self::Card | Self::Phone | Self::Ssn
+            | Self::ShortPassword | Self::Referred | Self::PrivateKey | Self::UriPassword | Self::Email | Self::Card | Self::Phone | Self::Ssn
             | Self::Iban | Self::Ipv4 | Self::Ipv6 | Self::Entropy => true,
         }
     }
