@@ -2,6 +2,9 @@
 //! elsewhere, and the tokens that redaction leaves behind.
 
 use super::value::Shape;
+use aho_corasick::AhoCorasick;
+use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Parts that say that a value stands for another. Lower case.
 const PLACEHOLDER_PARTS: &[&str] = &[
@@ -27,22 +30,21 @@ pub(super) fn is_placeholder(value: &str) -> bool {
     if is_reference(bytes) || one_char_fills(bytes) {
         return true;
     }
-    let mut buffer = [0; 96];
-    let length = bytes.len().min(buffer.len());
-    buffer[..length].copy_from_slice(&bytes[..length]);
-    buffer[..length].make_ascii_lowercase();
-    let lower = &buffer[..length];
-    WORDS.iter().any(|word| word.as_bytes() == lower)
-        || PLACEHOLDER_PARTS.iter().any(|part| contains(lower, part.as_bytes()))
+    static PARTS: LazyLock<Words> = LazyLock::new(|| Words::new(PLACEHOLDER_PARTS));
+    let head = &bytes[..bytes.len().min(96)];
+    WORDS.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(bytes))
+        || PARTS.are_part_of(head)
         || ends_in_example(bytes)
 }
 
 /// Whether a value with a fixed prefix is one that documentation shows: a run of one character, a counting
 /// sequence, or the word itself.
 pub(super) fn is_documented_example(value: &str) -> bool {
-    const PARTS: &[&str] = &["example", "xxxxx", "*****", ".....", "your", "placeholder", "1234567890", "abcdefghij", "0123456789"];
-    let lower = value.as_bytes();
-    PARTS.iter().any(|part| contains_ignoring_case(lower, part.as_bytes())) || one_char_fills(lower)
+    static PARTS: LazyLock<Words> = LazyLock::new(|| {
+        Words::new(&["example", "xxxxx", "*****", ".....", "your", "placeholder", "1234567890", "abcdefghij", "0123456789"])
+    });
+    let bytes = value.as_bytes();
+    PARTS.are_part_of(&bytes[..bytes.len().min(256)]) || one_char_fills(bytes)
 }
 
 /// A reference: `${NAME}`, `{{ name }}`, `<name>`, `%NAME%`, `$NAME`, `ENC(…)`, `vault:…`.
@@ -90,17 +92,36 @@ pub(super) fn contains_ignoring_case(hay: &[u8], needle: &[u8]) -> bool {
     needle.len() <= hay.len() && hay.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
 
-/// Whether `word` is in `text`, both in lower case. A short one must stand alone: `sin` is in `using`.
-pub(super) fn has_word(text: &[u8], word: &str) -> bool {
-    let word = word.as_bytes();
-    let is_letter = |at: usize| text.get(at).is_some_and(u8::is_ascii_alphabetic);
-    let opens = |at: usize| !word[0].is_ascii_alphabetic() || !at.checked_sub(1).is_some_and(is_letter);
-    let closes = |at: usize| !word[word.len() - 1].is_ascii_alphabetic() || !is_letter(at + word.len());
-    let mut places = memchr::memmem::find_iter(text, word);
-    if word.len() > 4 { places.next().is_some() } else { places.any(|at| opens(at) && closes(at)) }
+/// Words that are looked for together, whatever their case in ASCII.
+pub(super) struct Words {
+    automaton: AhoCorasick,
+    words: &'static [&'static str],
 }
 
-/// Whether one of `words` is in `text`.
-pub(super) fn has_word_of(text: &[u8], words: &[&str]) -> bool {
-    words.iter().any(|word| has_word(text, word))
+impl Words {
+    /// The set of `words`, in lower case.
+    pub fn new(words: &'static [&'static str]) -> Self {
+        let automaton = AhoCorasick::builder().ascii_case_insensitive(true).build(words);
+        Self { automaton: automaton.expect("a few short words make a small automaton"), words }
+    }
+
+    /// Whether one of them is in `text`, anywhere.
+    pub fn are_part_of(&self, text: &[u8]) -> bool {
+        self.automaton.is_match(text)
+    }
+
+    /// Whether one of them is in `text`. One of up to four letters must stand alone: `sin` is in `using`.
+    pub fn are_in(&self, text: &[u8]) -> bool {
+        self.automaton.find_overlapping_iter(text).any(|found| {
+            let word = self.words[found.pattern().as_usize()];
+            word.len() > 4 || stands_alone(text, found.range())
+        })
+    }
+}
+
+/// Whether no ASCII letter touches the word at `range` where it has one itself.
+pub(super) fn stands_alone(text: &[u8], range: Range<usize>) -> bool {
+    let is_letter = |at: usize| text.get(at).is_some_and(u8::is_ascii_alphabetic);
+    let opens = !is_letter(range.start) || !range.start.checked_sub(1).is_some_and(is_letter);
+    opens && (!is_letter(range.end - 1) || !is_letter(range.end))
 }

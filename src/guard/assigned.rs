@@ -10,7 +10,7 @@ pub(super) const REACH: usize = 160;
 /// How many words may stand between the two.
 const MOST_WORDS: usize = 10;
 /// The longest value that is looked at, in bytes.
-const LONGEST: usize = 512;
+const LONGEST: usize = 320;
 
 /// What links a value to its key word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,6 @@ pub(super) fn walk(
         return match assigned(text, key_end, after, judge) {
             Assigned::Found(range) => Some(range),
             Assigned::Other => None,
-            Assigned::Words if bytes[after - 1] == b'=' => None,
             Assigned::Words => said(text, after, true, judge),
         };
     }
@@ -172,8 +171,8 @@ fn assigned(
         let typed = value_at(text, skip(bytes, next + 1, is_blank, 4));
         return typed.filter(|(range, link)| judge(range.clone(), *link)).map_or(Assigned::Other, |(range, _)| Assigned::Found(range));
     }
-    let placeholder = text.get(range).is_none_or(super::allow::is_placeholder);
-    if link == Link::Quoted || placeholder { Assigned::Other } else { Assigned::Words }
+    let over = link == Link::Quoted || bytes[after - 1] == b'=';
+    if over || text.get(range).is_none_or(super::allow::is_placeholder) { Assigned::Other } else { Assigned::Words }
 }
 
 /// Skips what may stand between an operator and the value: a scheme, the prefix of a literal.
@@ -308,7 +307,7 @@ fn said(
             return None;
         }
         if matches!(bytes[at], 0xe3..=0xef) {
-            let script_end = end_of_script(bytes, at);
+            let script_end = end_of_script(bytes, at, end);
             linked |= SAYS_CJK.iter().any(|sign| text[at..script_end].contains(sign));
             at = script_end;
             continue;
@@ -335,7 +334,7 @@ fn said(
 }
 
 fn says(word: &str) -> bool {
-    SAYS.iter().any(|says| *says == word || word.len() == says.len() && word.to_lowercase() == *says)
+    word.len() <= 12 && SAYS.iter().any(|says| *says == word || word.eq_ignore_ascii_case(says))
 }
 
 /// The message after a question: one value alone on the next line, perhaps after a time and a name.
@@ -394,9 +393,9 @@ fn skip(bytes: &[u8], at: usize, what: impl Fn(u8) -> bool, most: usize) -> usiz
 }
 
 /// The end of a run of characters that begin with the bytes of East Asian scripts.
-fn end_of_script(bytes: &[u8], at: usize) -> usize {
+fn end_of_script(bytes: &[u8], at: usize, most: usize) -> usize {
     let mut end = at;
-    while matches!(bytes.get(end), Some(0xe3..=0xef)) {
+    while end < most && matches!(bytes.get(end), Some(0xe3..=0xef)) {
         end += 3;
     }
     end.min(bytes.len())

@@ -123,10 +123,12 @@ impl Scanner {
         let mut hits = Vec::new();
         self.scan_plain(text, &mut hits);
         if let Some(view) = View::of(text) {
-            let from = hits.len();
-            self.scan_plain(&view.text, &mut hits);
-            for hit in &mut hits[from..] {
-                hit.range = view.original(&hit.range);
+            for part in view.changed() {
+                let from = hits.len();
+                self.scan_plain(&view.text[part.clone()], &mut hits);
+                for hit in &mut hits[from..] {
+                    hit.range = view.original(&(hit.range.start + part.start..hit.range.end + part.start));
+                }
             }
         }
         self.scan_encoded(text, &mut hits);
@@ -139,6 +141,33 @@ impl Scanner {
     pub fn count_anchors(&self, text: &str) -> usize {
         self.anchors.find_overlapping_iter(text).count()
     }
+
+    #[doc(hidden)] /* PROFILE */
+    pub fn profile(&self, text: &str) -> Vec<(u64, u128, &'static str, String)> {
+        let mut m = std::collections::HashMap::<(usize, String), (u64, u128, &'static str)>::new();
+        for anchor in self.anchors.find_overlapping_iter(text) {
+            for (i, rule) in self.by_anchor[anchor.pattern().as_usize()].iter().enumerate() {
+                let t = std::time::Instant::now();
+                std::hint::black_box(check(rule, text, anchor.range()));
+                let e = m.entry((i, text[anchor.range()].to_lowercase())).or_insert((0, 0, rule.id.as_str()));
+                e.0 += 1; e.1 += t.elapsed().as_nanos();
+            }
+        }
+        let t = std::time::Instant::now();
+        let mut h = Vec::new(); self.scan_digits(text, &mut h);
+        let d = t.elapsed().as_nanos();
+        let t = std::time::Instant::now();
+        std::hint::black_box(View::of(text).is_some());
+        let v = t.elapsed().as_nanos();
+        let t = std::time::Instant::now();
+        self.scan_encoded(text, &mut h);
+        let e = t.elapsed().as_nanos();
+        let t = std::time::Instant::now();
+        std::hint::black_box(self.count_anchors(text));
+        let a = t.elapsed().as_nanos();
+        let mut v: Vec<_> = m.into_iter().map(|((_, w), (c, n, id))| (c, n, id, w)).chain([(1, d, "DIGITS", String::new()), (1, v, "VIEW", String::new()), (1, e, "ENCODED", String::new()), (1, a, "ANCHORS", String::new())]).collect();
+        v.sort_by_key(|x| std::cmp::Reverse(x.1)); v
+    } /* PROFILE */
 
     fn scan_plain(&self, text: &str, hits: &mut Vec<Hit>) {
         for anchor in self.anchors.find_overlapping_iter(text) {
@@ -212,6 +241,10 @@ impl Scanner {
     /// A card, a social security number or a phone number at `at`; from where to look on.
     fn run_at(&self, text: &str, at: usize, hits: &mut Vec<Hit>) -> usize {
         let bytes = text.as_bytes();
+        let length = bytes[at..].iter().take(8).take_while(|b| b.is_ascii_digit()).count();
+        if length < 7 && numbers::separator(&bytes[at + length..]).is_none() {
+            return 0;
+        }
         let lead = bytes[..at].iter().rev().take(2).take_while(|b| matches!(b, b'+' | b'(')).count();
         let plus = lead > 0 && bytes[at - lead..at].contains(&b'+');
         let start = if plus && lead == 2 && bytes[at - 1] == b'+' { at - 1 } else { at - lead.min(1) };
@@ -327,7 +360,10 @@ fn has_context(rule: &Rule, bytes: &[u8], start: usize) -> bool {
         return true;
     }
     let before = numbers::before(bytes, start, if rule.validator == Validator::Referred { REFERRED_REACH } else { CONTEXT_REACH });
-    rule.context.iter().any(|word| allow::has_word(&before, word))
+    rule.context.iter().any(|word| {
+        let mut places = memchr::memmem::find_iter(&before, word.as_bytes());
+        places.any(|at| word.len() > 4 || allow::stands_alone(&before, at..at + word.len()))
+    })
 }
 
 /// The value that the rule's key word names.

@@ -1,10 +1,11 @@
 //! Addresses of the internet: a dotted quad is also a version, a section, an object identifier, and many
 //! addresses are nobody's.
 
-use super::allow;
+use super::allow::Words;
 use super::numbers;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Words before a dotted quad that say that it is a version or a section. Lower case.
 const NOT_ADDRESSES: &[&str] = &[
@@ -40,13 +41,14 @@ pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
         return None;
     }
     let label = numbers::label(bytes, start, 28);
-    let says = |words: &[&str]| allow::has_word_of(&label, words);
+    static NOT: LazyLock<Words> = LazyLock::new(|| Words::new(NOT_ADDRESSES));
+    static SAY: LazyLock<Words> = LazyLock::new(|| Words::new(ADDRESSES));
     // The first field of an access log.
     let logged = (start == 0 || before == b'\n') && bytes[end..].starts_with(b" - ");
-    if !logged && says(NOT_ADDRESSES) {
+    if !logged && NOT.are_in(&label) {
         return None;
     }
-    let known = logged || says(ADDRESSES);
+    let known = logged || SAY.are_in(&label);
     if !known && (in_versions(bytes, start) || says_versions(bytes, start)) {
         return None;
     }
@@ -69,7 +71,8 @@ fn in_versions(bytes: &[u8], start: usize) -> bool {
 fn says_versions(bytes: &[u8], start: usize) -> bool {
     let before = numbers::before(bytes, start, 64);
     let line = &before[memchr::memrchr(b'\n', &before).map_or(0, |end| end + 1)..];
-    allow::has_word_of(line, &["changelog", "release notes", "versions", "releases", "upgrade", "versionen", "versiones", "wersje"])
+    static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(&["changelog", "release notes", "versions", "releases", "upgrade", "versionen", "versiones", "wersje"]));
+    WORDS.are_in(line)
 }
 
 /// Four numbers up to 255, without leading zeros, joined by points.

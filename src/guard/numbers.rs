@@ -2,7 +2,9 @@
 //! tells apart: payment cards, US social security numbers, IBANs.
 
 use super::validators::checksum::{iban_mod_97, luhn};
+use super::allow::Words;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// How many groups are read.
 const GROUPS: usize = 8;
@@ -102,7 +104,7 @@ impl Run {
 
 /// What may stand between groups: its first byte that is not a bracket, and its length. A digit or `(`
 /// follows.
-fn separator(rest: &[u8]) -> Option<(u8, usize)> {
+pub(super) fn separator(rest: &[u8]) -> Option<(u8, usize)> {
     let (sign, length) = match rest {
         [b')', b' ', b'-', b' ', ..] => (b')', 4),
         [b')', b' ' | b'-' | b'.' | b'/', ..] => (b')', 2),
@@ -203,7 +205,8 @@ const OTHER_NUMBERS: &[&str] = &[
 /// Whether the words before `start` name another sort of number.
 pub(super) fn other_number(bytes: &[u8], start: usize) -> bool {
     let before = label(bytes, start, 24);
-    super::allow::has_word_of(&before, OTHER_NUMBERS)
+    static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(OTHER_NUMBERS));
+    WORDS.are_in(&before)
 }
 
 /// The lower-case text before `start`, at most `reach` bytes, from the start of its field: after the last
@@ -257,9 +260,10 @@ pub(super) fn ssn(bytes: &[u8], run: &Run) -> Option<Range<usize>> {
     let shown = matches!((area, group, serial), (78, 5, 1120) | (219, 9, 9999) | (123, 45, 6789));
     let range = run.range(count);
     let said = || {
-        const WORDS: &[&str] = &["ssn", "social security", "soc sec", "tax id", "taxpayer"];
+        static WORDS: LazyLock<Words> =
+            LazyLock::new(|| Words::new(&["ssn", "social security", "soc sec", "tax id", "taxpayer"]));
         let before = before(bytes, range.start, 40);
-        super::allow::has_word_of(&before, WORDS)
+        WORDS.are_in(&before)
     };
     let last = count == groups.len() || groups[count - 1].separator == b' ';
     (given && !shown && last && closes(bytes, range.end) && (sure || said())).then_some(range)
@@ -286,11 +290,14 @@ const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
 pub(super) fn iban(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let blank_before = at >= 3 && bytes[at - 1] == b' ';
     let start = at.checked_sub(2 + usize::from(blank_before))?;
-    let country: [u8; 2] = [bytes[start].to_ascii_uppercase(), bytes[start + 1].to_ascii_uppercase()];
-    let (_, length) = IBAN_LENGTHS.iter().find(|(code, _)| **code == country)?;
-    if start > 0 && (bytes[start - 1].is_ascii_alphanumeric() && !ends_an_escape(bytes, start)) {
+    if !bytes[start].is_ascii_alphabetic() || !bytes[start + 1].is_ascii_alphabetic() {
         return None;
     }
+    if start > 0 && bytes[start - 1].is_ascii_alphanumeric() && !ends_an_escape(bytes, start) {
+        return None;
+    }
+    let country: [u8; 2] = [bytes[start].to_ascii_uppercase(), bytes[start + 1].to_ascii_uppercase()];
+    let (_, length) = IBAN_LENGTHS.iter().find(|(code, _)| **code == country)?;
     let mut plain = [0_u8; 34];
     let (mut count, mut place) = (0, start);
     while count < *length {

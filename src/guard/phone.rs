@@ -6,8 +6,9 @@
 //! dialled, but whether a run of digits in a text is meant to be.
 
 use super::numbers::{self, Run};
-use super::allow;
+use super::allow::Words;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Calling codes of one and two digits with the least and most digits after them (ITU-T E.164, national
 /// numbering plans).
@@ -51,7 +52,8 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
         return None;
     }
     let label = numbers::label(bytes, run.start, 40);
-    if allow::has_word_of(&label, NOT_PHONES) {
+    static NOT: LazyLock<Words> = LazyLock::new(|| Words::new(NOT_PHONES));
+    if NOT.are_in(&label) {
         return None;
     }
     let shaped = (1..=run.groups().len()).rev().filter(|&n| fits(n)).find(|&n| is_shaped(run, n));
@@ -153,7 +155,8 @@ fn could_be(run: &Run, groups: usize) -> bool {
 
 /// Whether the words before a number say that it is a phone's.
 fn says_so(label: &[u8]) -> bool {
-    allow::has_word_of(label, WORDS)
+    static SAY: LazyLock<Words> = LazyLock::new(|| Words::new(WORDS));
+    SAY.are_in(label)
 }
 
 /// Whether the last thing before `start` is an email address: the next column, or `… or 577 396 215`.

@@ -73,14 +73,15 @@ pub(super) fn entropy(value: &[u8]) -> f64 {
 /// Whether `value` can be the password that a key word names.
 pub(super) fn is_password(value: &str, link: Link) -> bool {
     let bytes = value.as_bytes();
-    if !(4..=200).contains(&bytes.len()) || allow::is_placeholder(value) || is_not_a_value(bytes) {
+    if !(4..=200).contains(&bytes.len()) {
         return false;
     }
     let shape = Shape::of(bytes);
     if shape.distinct < 4 || has_key_word(bytes) && shape.odd == 0 {
         return false;
     }
-    if link.is_loose() { assigned_password(bytes, &shape, link) } else { said_password(bytes, &shape, link) }
+    let fits = if link.is_loose() { assigned_password(bytes, &shape, link) } else { said_password(bytes, &shape, link) };
+    fits && !is_not_a_value(bytes) && !allow::is_placeholder(value)
 }
 
 /// A password after an operator: most things that are no word, name or expression.
@@ -115,17 +116,21 @@ fn said_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
 /// name many other things as well.
 pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
     let bytes = value.as_bytes();
-    if !(8..=4096).contains(&bytes.len()) || allow::is_placeholder(value) || is_not_a_value(bytes) {
+    if !(8..=4096).contains(&bytes.len()) {
         return false;
     }
     let shape = Shape::of(bytes);
+    shape.distinct >= 5 && key_shaped(bytes, &shape, link, bare) && !is_not_a_value(bytes) && !allow::is_placeholder(value)
+}
+
+fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
     if shape.length < 16 {
-        return !bare && link != Link::Adjacent && short_secret(bytes, &shape, link);
+        return !bare && link != Link::Adjacent && short_secret(bytes, shape, link);
     }
-    if is_identifier(bytes, &shape, link) && shape.odd == 0 {
+    if is_identifier(bytes, shape, link) && shape.odd == 0 {
         return false;
     }
-    if shape.digits < 2 && !is_random_word(&shape) {
+    if shape.digits < 2 && !is_random_word(shape) {
         return shape.odd >= 2 && shape.letters() >= 8 && shape.distinct >= 10 && !bare;
     }
     if is_hex(bytes) || is_uuid(bytes) {
@@ -134,7 +139,7 @@ pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
     let bits = entropy(bytes);
     shape.letters() >= 4
         && bits >= if bare { 3.4 } else { 3.0 }
-        && !is_prose_thing(bytes, &shape)
+        && !is_prose_thing(bytes, shape)
         && (shape.changes >= 4 || is_phrase(bytes, 4))
 }
 

@@ -4,6 +4,9 @@
 use std::ops::Range;
 use unicode_normalization::UnicodeNormalization;
 
+/// How far around a change the view is read again, in bytes: more than the longest window of most rules.
+const AROUND: usize = 1024;
+
 /// A view, and where its pieces come from.
 pub(super) struct View {
     pub text: String,
@@ -69,6 +72,50 @@ impl View {
         self.text.extend(chars);
     }
 
+    /// The parts of the view around what is not as it was: lines, or as much of them as a rule may see.
+    pub fn changed(&self) -> Vec<Range<usize>> {
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for piece in self.pieces.iter().skip(1) {
+            let at = piece.view;
+            if parts.last().is_some_and(|last| at + AROUND / 2 < last.end || last.end == self.text.len()) {
+                continue;
+            }
+            let floor = parts.last().map_or(0, |last| last.start);
+            let part = self.start_of_part(at, floor)..self.end_of_part(at);
+            match parts.last_mut() {
+                Some(last) if part.start <= last.end => last.end = part.end,
+                _ => parts.push(part),
+            }
+        }
+        parts
+    }
+
+    /// The start of the line that `at` is in, or of the first word that is near.
+    fn start_of_part(&self, at: usize, floor: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let from = floor.max(at.saturating_sub(AROUND));
+        let before = &bytes[from..at];
+        let near = || memchr::memchr(b' ', before).map(|blank| from + blank + 1);
+        let start = memchr::memrchr(b'\n', before).map(|line| from + line + 1);
+        self.boundary(if from == floor { start.unwrap_or(from) } else { start.or_else(near).unwrap_or(from) })
+    }
+
+    /// The end of the line that `at` is in, or of the last word that is near.
+    fn end_of_part(&self, at: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let to = bytes.len().min(at + AROUND);
+        let after = &bytes[at..to];
+        let last = if to == bytes.len() { None } else { memchr::memrchr2(b'\n', b' ', after) };
+        self.boundary(last.map_or(to, |blank| at + blank))
+    }
+
+    fn boundary(&self, mut at: usize) -> usize {
+        while !self.text.is_char_boundary(at) {
+            at += 1;
+        }
+        at
+    }
+
     /// The range of the original that a range of the view comes from; a character that became several
     /// belongs to it whole.
     pub fn original(&self, range: &Range<usize>) -> Range<usize> {
@@ -96,7 +143,26 @@ fn differs(text: &str) -> bool {
     if memchr::memmem::find(text.as_bytes(), b"%40").is_some() {
         return true;
     }
-    !text.is_ascii() && text.chars().any(|c| !c.is_ascii() && c != '\u{fe0f}' && !matches!(fold(c), Fold::Keep))
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(next) = next_beyond_ascii(bytes, at) {
+        let Some(c) = text[next..].chars().next() else { break };
+        if c != '\u{fe0f}' && !matches!(fold(c), Fold::Keep) {
+            return true;
+        }
+        at = next + c.len_utf8();
+    }
+    false
+}
+
+/// The next byte from `from` on that begins a character beyond ASCII, block by block.
+fn next_beyond_ascii(bytes: &[u8], from: usize) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let mut at = from;
+    while bytes.get(at..at + BLOCK).is_some_and(<[u8]>::is_ascii) {
+        at += BLOCK;
+    }
+    bytes[at.min(bytes.len())..].iter().position(|b| !b.is_ascii()).map(|place| at + place)
 }
 
 fn fold(c: char) -> Fold {
