@@ -1,0 +1,358 @@
+//! Whether a value that stands beside a key word is what the word says: a password, or a key.
+
+use super::allow;
+use super::assigned::Link;
+
+/// What a value is made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shape {
+    pub length: usize,
+    pub lower: usize,
+    pub upper: usize,
+    pub digits: usize,
+    /// ASCII that is neither letter nor digit.
+    pub symbols: usize,
+    /// Symbols other than `-`, `_`, `.`, `/` and `:`, which join words.
+    pub odd: usize,
+    /// Different bytes.
+    pub distinct: u32,
+    /// Changes between letters of a case, digits and symbols.
+    pub changes: usize,
+}
+
+impl Shape {
+    pub fn of(value: &[u8]) -> Self {
+        let mut shape = Self { length: value.len(), ..Self::default() };
+        let mut seen = [0_u64; 4];
+        let mut before = 0;
+        for &byte in value {
+            seen[usize::from(byte >> 6)] |= 1 << (byte & 63);
+            let class = match byte {
+                b'a'..=b'z' => {
+                    shape.lower += 1;
+                    1
+                }
+                b'A'..=b'Z' => {
+                    shape.upper += 1;
+                    2
+                }
+                b'0'..=b'9' => {
+                    shape.digits += 1;
+                    3
+                }
+                0..=0x7f => {
+                    shape.symbols += 1;
+                    shape.odd += usize::from(!matches!(byte, b'-' | b'_' | b'.' | b'/' | b':'));
+                    4
+                }
+                _ => 1,
+            };
+            shape.changes += usize::from(class != before && before != 0);
+            before = class;
+        }
+        shape.distinct = seen.iter().map(|bits| bits.count_ones()).sum();
+        shape
+    }
+
+    fn letters(&self) -> usize {
+        self.lower + self.upper
+    }
+}
+
+/// Bits of entropy a character, by the frequencies within `value`.
+pub(super) fn entropy(value: &[u8]) -> f64 {
+    let mut counts = [0_u32; 256];
+    for &byte in value {
+        counts[usize::from(byte)] += 1;
+    }
+    let total = f64::from(u32::try_from(value.len()).unwrap_or(u32::MAX).max(1));
+    let share = |count: u32| f64::from(count) / total;
+    -counts.iter().filter(|&&count| count > 0).map(|&count| share(count) * share(count).log2()).sum::<f64>()
+}
+
+/// Whether `value` can be the password that a key word names.
+pub(super) fn is_password(value: &str, link: Link) -> bool {
+    let bytes = value.as_bytes();
+    if !(4..=200).contains(&bytes.len()) {
+        return false;
+    }
+    let shape = Shape::of(bytes);
+    if shape.distinct < 4 || has_key_word(bytes) && shape.odd == 0 {
+        return false;
+    }
+    let fits = if link.is_loose() { assigned_password(bytes, &shape, link) } else { said_password(bytes, &shape, link) };
+    fits && !is_not_a_value(bytes) && !allow::is_placeholder(value)
+}
+
+/// A password after an operator: most things that are no word, name or expression.
+fn assigned_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
+    if shape.letters() == 0 && shape.symbols == 0 {
+        return shape.digits >= 6 && bytes.len() == shape.length && link == Link::Quoted;
+    }
+    let long_enough = shape.length >= if link == Link::Quoted { 5 } else { 6 };
+    let mixed = shape.digits > 0 && shape.letters() > 0
+        || shape.odd > 0 && shape.letters() + shape.digits >= 4
+        || is_random_word(shape)
+        || is_phrase(bytes, 4);
+    long_enough && mixed && !is_identifier(bytes, shape, link)
+}
+
+/// A password in prose: it must not look like anything else that a sentence may hold.
+fn said_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
+    if shape.length < 6 || is_prose_thing(bytes, shape) {
+        return false;
+    }
+    let symbols = shape.odd > 0 && shape.letters() >= 3 && (shape.digits > 0 || shape.length >= 8);
+    let digits = shape.digits > 0 && shape.letters() >= 3;
+    let both = shape.digits > 0 && shape.upper > 0 && shape.lower > 0 && shape.length >= 8;
+    let enough = match link {
+        Link::Adjacent => symbols || both || digits && shape.digits >= 2 && shape.length >= 7,
+        _ => symbols || digits && (shape.digits >= 2 || shape.length >= 8) || is_phrase(bytes, 4),
+    };
+    enough || is_random_word(shape)
+}
+
+/// Whether `value` can be the key, token or secret that a key word names. `bare` words, such as `key`,
+/// name many other things as well.
+pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
+    let bytes = value.as_bytes();
+    if !(8..=4096).contains(&bytes.len()) {
+        return false;
+    }
+    let shape = Shape::of(bytes);
+    shape.distinct >= 5 && key_shaped(bytes, &shape, link, bare) && !is_not_a_value(bytes) && !allow::is_placeholder(value)
+}
+
+fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
+    if shape.length < 16 {
+        return !bare && link != Link::Adjacent && short_secret(bytes, shape, link);
+    }
+    if is_identifier(bytes, shape, link) && shape.odd == 0 {
+        return false;
+    }
+    if shape.digits < 2 && !is_random_word(shape) {
+        return shape.odd >= 2 && shape.letters() >= 8 && shape.distinct >= 10 && !bare;
+    }
+    if is_hex(bytes) || is_uuid(bytes) {
+        return shape.distinct >= 8 && shape.length >= 20 && (link != Link::Adjacent || !bare);
+    }
+    let bits = entropy(bytes);
+    shape.letters() >= 4
+        && bits >= if bare { 3.4 } else { 3.0 }
+        && !is_prose_thing(bytes, shape)
+        && (shape.changes >= 4 || is_phrase(bytes, 4))
+}
+
+/// A secret too short for a generated key: then it must look like a password.
+fn short_secret(bytes: &[u8], shape: &Shape, link: Link) -> bool {
+    let varied = shape.letters() >= 3 && shape.digits >= 1 && (shape.odd > 0 || shape.upper > 0 && shape.lower > 0);
+    varied && shape.changes >= 2 && !is_prose_thing(bytes, shape) && !is_identifier(bytes, shape, link)
+}
+
+/// Expressions, paths, addresses, dates: things no password or key is.
+fn is_not_a_value(bytes: &[u8]) -> bool {
+    let starts = |prefix: &[u8]| bytes.starts_with(prefix);
+    starts(b"http://")
+        || starts(b"https://")
+        || allow::contains(bytes, b"://")
+        || starts(b"./")
+        || starts(b"../")
+        || starts(b"~/")
+        || starts(b"--")
+        || starts(b"//")
+        || is_path(bytes)
+        || is_call(bytes)
+        || is_date(bytes)
+        || is_email(bytes)
+        || allow::contains(bytes, b"${")
+        || allow::contains(bytes, b"{{")
+        || allow::contains(bytes, b"::")
+        || allow::contains(bytes, b"->")
+        || allow::contains(bytes, b"...")
+}
+
+/// `name(…`, `name[…`: an expression of a program.
+fn is_call(bytes: &[u8]) -> bool {
+    let name = bytes.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')).count();
+    name >= 2
+        && matches!(bytes.get(name), Some(b'(' | b'['))
+        && bytes[..name].iter().any(u8::is_ascii_lowercase)
+        && matches!(bytes.last(), Some(b')' | b']' | b'(' | b'}' | b';' | b',' | b'?'))
+        || bytes.ends_with(b"()")
+        || bytes.ends_with(b"();")
+}
+
+fn is_path(bytes: &[u8]) -> bool {
+    let joins = bytes.iter().filter(|&&b| b == b'/' || b == b'\\').count();
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'\\' | b'.' | b'_' | b'-' | b':' | b'~');
+    bytes.first() == Some(&b'/') && bytes.iter().all(plain) && joins * 12 >= bytes.len()
+        || joins >= 1
+            && bytes.split(|b| matches!(b, b'/' | b'\\' | b'-' | b'.' | b'_')).all(|part| {
+                let shape = Shape::of(part);
+                shape.symbols == 0 && shape.changes <= 1 && part.len() <= 14
+            })
+}
+
+/// Four digits, a joint, two digits: a date, perhaps with a time after it.
+fn is_date(bytes: &[u8]) -> bool {
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let joint = |at: usize| matches!(bytes.get(at), Some(b'-' | b'/' | b'.'));
+    let year_first = (0..4).all(digit) && joint(4) && digit(5) && digit(6) && joint(7) && digit(8);
+    let year_last = digit(0) && digit(1) && joint(2) && digit(3) && digit(4) && joint(5) && (6..10).all(digit);
+    (year_first || year_last) && bytes.len() <= 35
+}
+
+fn is_email(bytes: &[u8]) -> bool {
+    let Some(at) = memchr::memchr(b'@', bytes) else { return false };
+    let (local, domain) = (&bytes[..at], &bytes[at + 1..]);
+    let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+');
+    let Some(dot) = memchr::memrchr(b'.', domain) else { return false };
+    let tld = &domain[dot + 1..];
+    !local.is_empty()
+        && local.iter().all(word)
+        && domain.iter().all(word)
+        && tld.len() >= 2
+        && tld.iter().all(u8::is_ascii_alphabetic)
+}
+
+/// `name`, `a.b.c`, `SOME_NAME_2`, `fooBar`: a program's name for something.
+fn is_identifier(bytes: &[u8], shape: &Shape, link: Link) -> bool {
+    let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    if !bytes.iter().all(word) {
+        return false;
+    }
+    if link == Link::Quoted && shape.digits > 0 && shape.length < 16 {
+        return false;
+    }
+    let parts = || bytes.split(|b| matches!(b, b'_' | b'.' | b'-'));
+    let wordy = |part: &[u8]| {
+        let of = Shape::of(part);
+        of.digits == 0 && (of.changes <= 1 || is_camel(part)) || of.letters() == 0 && of.digits <= 2
+    };
+    let joined = shape.symbols > 0;
+    let digits_only_at_end = |part: &[u8]| {
+        let head = part.iter().take_while(|b| !b.is_ascii_digit()).count();
+        wordy(&part[..head]) && part[head..].iter().all(u8::is_ascii_digit) && part.len() - head <= 1
+    };
+    if joined {
+        return parts().all(|part| part.is_empty() || digits_only_at_end(part));
+    }
+    shape.digits <= 1 && (shape.upper == 0 || shape.lower == 0 || is_camel(bytes)) && shape.length <= 40
+        && digits_only_at_end(bytes)
+}
+
+/// Words joined by capitals: every run of capitals is short, and lower-case letters follow it.
+fn is_camel(part: &[u8]) -> bool {
+    let shape = Shape::of(part);
+    shape.symbols == 0 && shape.digits == 0 && shape.upper > 0 && shape.lower >= shape.upper * 3
+}
+
+/// Letters of both cases in an order no word has.
+fn is_random_word(shape: &Shape) -> bool {
+    shape.length >= 10 && shape.upper >= 3 && shape.lower >= 3 && shape.changes >= shape.length / 3 + 1
+}
+
+/// At least `least` words, joined by one of `-`, `_`, `.` and spaces.
+fn is_phrase(bytes: &[u8], least: usize) -> bool {
+    let joint = match bytes.iter().find(|b| !b.is_ascii_alphanumeric()) {
+        Some(&joint @ (b'-' | b'.' | b'_')) => joint,
+        _ => return false,
+    };
+    let mut words = 0;
+    for part in bytes.split(|&b| b == joint) {
+        let letters = part.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        if letters < 3 || letters > 10 || part.len() - letters > 4 || !part[letters..].iter().all(u8::is_ascii_digit) {
+            return false;
+        }
+        words += 1;
+    }
+    let digits = bytes.iter().any(u8::is_ascii_digit);
+    words >= least || words == least - 1 && digits
+}
+
+/// Things that stand in sentences about passwords and keys: versions, tickets, file names, algorithms.
+fn is_prose_thing(bytes: &[u8], shape: &Shape) -> bool {
+    is_version(bytes) || is_ticket(bytes) || is_hex(bytes) && shape.length >= 32 || is_uuid(bytes)
+        || is_algorithm(bytes) || is_measure(bytes) || is_file_or_host(bytes)
+}
+
+fn is_version(bytes: &[u8]) -> bool {
+    let digits = bytes.strip_prefix(b"v").unwrap_or(bytes);
+    digits.first().is_some_and(u8::is_ascii_digit)
+        && digits.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':' | b',' | b'%'))
+        || digits.first().is_some_and(u8::is_ascii_digit)
+            && digits.split(|&b| b == b'.').take(2).all(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit))
+            && digits.contains(&b'.')
+}
+
+/// `ABC-1234`, `ORD_99`, `INV-2026-77`: capitals, joints and digits.
+fn is_ticket(bytes: &[u8]) -> bool {
+    let mut parts = bytes.split(|b| matches!(b, b'-' | b'_' | b'#' | b'/'));
+    let head = parts.next().unwrap_or_default();
+    let letters = head.iter().take_while(|b| b.is_ascii_uppercase()).count();
+    let rest: Vec<&[u8]> = parts.collect();
+    (1..=8).contains(&letters)
+        && head[letters..].iter().all(u8::is_ascii_digit)
+        && (!rest.is_empty() || letters <= 4)
+        && rest.iter().all(|p| p.iter().all(u8::is_ascii_digit) || p.len() <= 4 && p.iter().all(u8::is_ascii_uppercase))
+}
+
+fn is_algorithm(bytes: &[u8]) -> bool {
+    const NAMES: &[&[u8]] = &[
+        b"sha", b"md", b"aes", b"rsa", b"utf", b"oauth", b"http", b"base", b"ed", b"hs", b"rs", b"es", b"ps", b"x",
+        b"v", b"ipv", b"tls", b"ssl", b"argon", b"pbkdf", b"hmac-sha", b"hmacsha", b"aes-", b"sha-", b"log4j", b"web",
+        b"python", b"es", b"s3", b"ec", b"k8s", b"p", b"bip", b"rfc", b"iso", b"iso-", b"rfc-", b"cve-", b"nist", b"pkcs",
+        b"ntlmv", b"wpa", b"ws", b"h", b"step", b"chapter", b"section", b"page", b"phase", b"day", b"week", b"version",
+    ];
+    let mut buffer = [0; 24];
+    if bytes.len() > buffer.len() {
+        return false;
+    }
+    let lower = &mut buffer[..bytes.len()];
+    lower.copy_from_slice(bytes);
+    lower.make_ascii_lowercase();
+    NAMES.iter().any(|name| {
+        lower.strip_prefix(*name).is_some_and(|rest| {
+            let tail = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+            (tail > 0 || name.ends_with(b"j")) && rest[tail..].len() <= 4 && rest[tail..].iter().all(|b| !b.is_ascii_alphabetic() || tail < 4)
+        })
+    })
+}
+
+/// `12px`, `30s`, `1st`, `8chars`: a number and a unit.
+fn is_measure(bytes: &[u8]) -> bool {
+    let digits = bytes.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b'.' | b',')).count();
+    let unit = bytes[digits..].strip_prefix(b"-").unwrap_or(&bytes[digits..]);
+    digits > 0 && unit.len() <= 10 && unit.iter().all(u8::is_ascii_lowercase) && (unit.len() <= 3 || digits <= 2)
+}
+
+/// `config.yaml`, `db-1.prod.internal`, `a.b.c`.
+fn is_file_or_host(bytes: &[u8]) -> bool {
+    let Some(dot) = memchr::memrchr(b'.', bytes) else { return false };
+    let tail = &bytes[dot + 1..];
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/');
+    (1..=6).contains(&tail.len())
+        && tail.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && tail[0].is_ascii_lowercase()
+        && bytes.iter().all(plain)
+        && Shape::of(&bytes[..dot]).upper <= 1
+}
+
+pub(super) fn is_hex(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_hexdigit)
+}
+
+pub(super) fn is_uuid(bytes: &[u8]) -> bool {
+    bytes.len() == 36
+        && bytes.iter().enumerate().all(|(at, b)| match at {
+            8 | 13 | 18 | 23 => *b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+/// Whether the value names what it should be, as `db_password` or `my-token` do.
+fn has_key_word(bytes: &[u8]) -> bool {
+    [b"password".as_slice(), b"passwd", b"secret", b"token", b"api_key", b"apikey"]
+        .iter()
+        .any(|word| allow::contains_ignoring_case(bytes, word))
+}
