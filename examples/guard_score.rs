@@ -109,7 +109,11 @@ fn read(path: &str) -> Result<Vec<Text>, AnyError> {
     } else {
         lines = String::from_utf8(bytes)?;
     }
-    Ok(lines.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str).collect::<Result<_, _>>()?)
+    Ok(lines
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?)
 }
 
 fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
@@ -129,7 +133,8 @@ impl Score {
         let findings = scanner.scan(&text.text)?;
         let mut false_here = 0;
         for group in GROUPS {
-            let ranges = merge(findings.iter().filter(|f| f.group == group).map(|f| f.range.clone()).collect());
+            let ranges =
+                merge(findings.iter().filter(|f| f.group == group).map(|f| f.range.clone()).collect());
             let gold: Vec<&Span> = text.gold.iter().filter(|span| span.group == Some(group)).collect();
             for span in &gold {
                 self.recall(group, span, &ranges, text);
@@ -160,8 +165,10 @@ impl Score {
     }
 
     fn recall(&mut self, group: Group, span: &Span, ranges: &[Range<usize>], text: &Text) {
-        let covered: usize =
-            ranges.iter().map(|range| range.end.min(span.bend).saturating_sub(range.start.max(span.bstart))).sum();
+        let covered: usize = ranges
+            .iter()
+            .map(|range| range.end.min(span.bend).saturating_sub(range.start.max(span.bstart)))
+            .sum();
         let (hit, full) = (covered > 0, covered >= span.bend - span.bstart);
         let count = self.groups.entry(group).or_default();
         count.gold += 1;
@@ -179,12 +186,20 @@ impl Score {
         }
         if !full && group != Group::PiiSoft {
             let what = if hit { "part" } else { "miss" };
-            self.misses.push(format!("{what} {group}/{}: {}", span.kind, around(&text.text, &(span.bstart..span.bend))));
+            self.misses.push(format!(
+                "{what} {group}/{}: {}",
+                span.kind,
+                around(&text.text, &(span.bstart..span.bend))
+            ));
         }
     }
 
     fn note_false(&mut self, text: &Text, group: Group, range: &Range<usize>, scanner: &Scanner) {
-        let on = text.negatives.iter().find(|span| span.touches(range)).map_or("(nothing named)", |span| &span.kind);
+        let on = text
+            .negatives
+            .iter()
+            .find(|span| span.touches(range))
+            .map_or("(nothing named)", |span| &span.kind);
         *self.false_on.entry(format!("{group} on {on}")).or_default() += 1;
         let findings = scanner.scan(&text.text).unwrap_or_default();
         let by = findings.iter().find(|f| f.range.start == range.start).map_or("", |f| f.detector);
@@ -205,7 +220,11 @@ impl Score {
                 100.0 * share(count.alarms, count.clean)
             );
         }
-        println!("texts with nothing to find: {}, alarmed: {:.1} %", self.clean, 100.0 * share(self.alarmed, self.clean));
+        println!(
+            "texts with nothing to find: {}, alarmed: {:.1} %",
+            self.clean,
+            100.0 * share(self.alarmed, self.clean)
+        );
         let row = |line: &mut String, (name, (gold, hit, full)): (&String, &(u32, u32, u32))| {
             let _ = write!(line, "  {name} {:.3}/{:.3} ({gold})", share(*hit, *gold), share(*full, *gold));
         };
@@ -213,7 +232,9 @@ impl Score {
         self.tiers.iter().for_each(|entry| row(&mut line, entry));
         println!("{line}");
         println!("kinds that are not found in full, recall/full:");
-        for entry in self.kinds.iter().filter(|(name, (gold, _, full))| full < gold && !name.starts_with("pii_soft")) {
+        for entry in
+            self.kinds.iter().filter(|(name, (gold, _, full))| full < gold && !name.starts_with("pii_soft"))
+        {
             let mut line = String::new();
             row(&mut line, entry);
             println!("{line}");
@@ -267,24 +288,36 @@ fn speed(dense: &str) -> Result<(), AnyError> {
     let clean = sources(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     for (name, text) in [("dense", dense), ("clean", clean.as_str())] {
         let parts = split(text, 1 << 20);
-        let each = |work: &dyn Fn(&str)| rate(text.len(), best(5, || parts.iter().for_each(|part| work(part))));
+        let each =
+            |work: &dyn Fn(&str)| rate(text.len(), best(5, || parts.iter().for_each(|part| work(part))));
         println!(
             "{name}: {:.1} MB, scan {:.0} MB/s; anchors alone {:.0}; memchr {:.0}; {:.1} findings a KB",
             rate(text.len(), Duration::from_secs(1)),
             each(&|part| drop(std::hint::black_box(scanner.scan(part)))),
-            each(&|part| { std::hint::black_box(scanner.count_anchors(part)); }),
-            each(&|part| { std::hint::black_box(memchr::memchr_iter(0, part.as_bytes()).count()); }),
-            parts.iter().filter_map(|part| scanner.scan(part).ok()).map(|f| f.len()).sum::<usize>() as f64 * 1e3
+            each(&|part| {
+                std::hint::black_box(scanner.count_anchors(part));
+            }),
+            each(&|part| {
+                std::hint::black_box(memchr::memchr_iter(0, part.as_bytes()).count());
+            }),
+            parts.iter().filter_map(|part| scanner.scan(part).ok()).map(|f| f.len()).sum::<usize>() as f64
+                * 1e3
                 / text.len() as f64,
         );
     }
     for (name, text) in [("dense", dense), ("clean", clean.as_str())] {
         let prompts = split(text, 1024);
-        let mut micros: Vec<u128> = prompts.iter().take(2000).map(|p| {
-            best(3, || drop(std::hint::black_box(scanner.scan(p)))).as_nanos()
-        }).collect();
+        let mut micros: Vec<u128> = prompts
+            .iter()
+            .take(2000)
+            .map(|p| best(3, || drop(std::hint::black_box(scanner.scan(p)))).as_nanos())
+            .collect();
         micros.sort_unstable();
-        println!("a prompt of 1 KB, {name}: median {:.1} µs, 95 % {:.1} µs", micros[micros.len() / 2] as f64 / 1e3, micros[micros.len() * 19 / 20] as f64 / 1e3);
+        println!(
+            "a prompt of 1 KB, {name}: median {:.1} µs, 95 % {:.1} µs",
+            micros[micros.len() / 2] as f64 / 1e3,
+            micros[micros.len() * 19 / 20] as f64 / 1e3
+        );
     }
     adversarial(&scanner);
     Ok(())
@@ -308,7 +341,8 @@ fn split(text: &str, size: usize) -> Vec<&str> {
 /// About 8 MB of the repository's own sources and pages, over and over.
 fn sources(root: &Path) -> Result<String, AnyError> {
     let mut text = String::new();
-    let mut folders: Vec<_> = ["src", "tests", "queries", "migrations"].iter().map(|name| root.join(name)).collect();
+    let mut folders: Vec<_> =
+        ["src", "tests", "queries", "migrations"].iter().map(|name| root.join(name)).collect();
     while let Some(folder) = folders.pop() {
         if !folder.is_dir() {
             continue;
@@ -317,7 +351,8 @@ fn sources(root: &Path) -> Result<String, AnyError> {
         entries.sort_by_key(std::fs::DirEntry::path);
         for entry in entries {
             let path = entry.path();
-            let is_text = path.extension().is_some_and(|e| ["rs", "sql", "md"].iter().any(|known| e == *known));
+            let is_text =
+                path.extension().is_some_and(|e| ["rs", "sql", "md"].iter().any(|known| e == *known));
             if path.is_dir() && !path.ends_with("guard") {
                 folders.push(path);
             } else if is_text {
@@ -334,9 +369,45 @@ fn sources(root: &Path) -> Result<String, AnyError> {
 /// Time a byte on texts made to be slow, of 64 KiB and of 4 MiB: a scan in linear time has a ratio of 1.
 fn adversarial(scanner: &Scanner) {
     const UNITS: &[&str] = &[
-        "password ", "password=", "password is ", "-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----\nAAAA", "eyJhbGciOiJ", "eyJa.eyJa.",
-        "1", "1 ", "12-", "+1 ", "4111 ", "a@", "a.", "://a:", "://", "sk-", "AKIA", "key key ", "key=", "DE89 ", "::1", "1.1.1.1", "AAAAaaaa", "aGVsbG8g", "%40",
-        "seed phrase: ", "seed phrase: word word word ", "\u{200b}", "ｐ", "пароль ", "密码", "[EMAIL_1]", "mysql -p", "otpauth://", "\"", "x-api-key: ", "xoxb-", "session=",
+        "password ",
+        "password=",
+        "password is ",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\nAAAA",
+        "eyJhbGciOiJ",
+        "eyJa.eyJa.",
+        "1",
+        "1 ",
+        "12-",
+        "+1 ",
+        "4111 ",
+        "a@",
+        "a.",
+        "://a:",
+        "://",
+        "sk-",
+        "AKIA",
+        "key key ",
+        "key=",
+        "DE89 ",
+        "::1",
+        "1.1.1.1",
+        "AAAAaaaa",
+        "aGVsbG8g",
+        "%40",
+        "seed phrase: ",
+        "seed phrase: word word word ",
+        "\u{200b}",
+        "ｐ",
+        "пароль ",
+        "密码",
+        "[EMAIL_1]",
+        "mysql -p",
+        "otpauth://",
+        "\"",
+        "x-api-key: ",
+        "xoxb-",
+        "session=",
     ];
     let mut worst: (f64, &str) = (0.0, "");
     let mut slowest: (f64, &str) = (f64::MAX, "");
@@ -347,7 +418,9 @@ fn adversarial(scanner: &Scanner) {
             rate(text.len(), time)
         };
         let (small, large) = (time(64 << 10, 7), time(4 << 20, 1));
-        if std::env::var_os("SHOW").is_some() { println!("{unit:?} {small:.1} {large:.1}"); }
+        if std::env::var_os("SHOW").is_some() {
+            println!("{unit:?} {small:.1} {large:.1}");
+        }
         if small / large > worst.0 {
             worst = (small / large, unit);
         }
@@ -357,7 +430,11 @@ fn adversarial(scanner: &Scanner) {
     }
     println!(
         "{} adversarial texts: time a byte at 4 MiB over 64 KiB, worst {:.2} ({:?}); slowest {:.1} MB/s ({:?})",
-        UNITS.len(), worst.0, worst.1, slowest.0, slowest.1
+        UNITS.len(),
+        worst.0,
+        worst.1,
+        slowest.0,
+        slowest.1
     );
 }
 

@@ -16,7 +16,11 @@ pub(super) fn private_key(text: &str, at: usize) -> Option<Range<usize>> {
         return putty(window).map(|length| at..at + length);
     }
     let rest = window.strip_prefix(b"-----BEGIN ")?;
-    let label = rest.iter().take(48).take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || **b == b' ').count();
+    let label = rest
+        .iter()
+        .take(48)
+        .take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || **b == b' ')
+        .count();
     if !super::allow::contains(&rest[..label], b"PRIVATE KEY") || !rest[label..].starts_with(b"-----") {
         return None;
     }
@@ -42,7 +46,9 @@ fn end_line(rest: &[u8]) -> Option<usize> {
 
 /// How far base64, line ends and their escapes go.
 fn key_text(body: &[u8]) -> usize {
-    let is_text = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r' | b'\\' | b' ' | b'\t');
+    let is_text = |b: &u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\n' | b'\r' | b'\\' | b' ' | b'\t')
+    };
     // A blank after a line's text ends it: prose follows.
     let mut end = 0;
     let mut line_has_text = false;

@@ -38,20 +38,144 @@ impl Link {
 
 /// What follows a key word in the same identifier and makes it another thing.
 const NOT_THE_VALUE: &[&[u8]] = &[
-    b"length", b"len", b"count", b"id", b"ids", b"name", b"names", b"hash", b"hashed", b"url", b"uri", b"path", b"file", b"type",
-    b"types", b"field", b"policy", b"expiry", b"expires", b"expired", b"expiration", b"ttl", b"limit", b"limits", b"budget", b"usage",
-    b"version", b"reset", b"min", b"max", b"regex", b"pattern", b"label", b"hint", b"placeholder", b"prompt", b"required",
-    b"enabled", b"rules", b"ref", b"format", b"size", b"bytes", b"ring", b"store", b"manager", b"provider", b"class",
-    b"endpoint", b"host", b"encoding", b"encoder", b"algorithm", b"alg", b"parser", b"index", b"stream", b"at", b"on", b"digest",
-    b"fingerprint", b"checksum", b"kind", b"space", b"santa", b"confirm_label", b"env", b"arn", b"bucket", b"count_total", b"dir", b"folder",
-    b"mode", b"issuer", b"header_name", b"key_name", b"error", b"errors",
+    b"length",
+    b"len",
+    b"count",
+    b"id",
+    b"ids",
+    b"name",
+    b"names",
+    b"hash",
+    b"hashed",
+    b"url",
+    b"uri",
+    b"path",
+    b"file",
+    b"type",
+    b"types",
+    b"field",
+    b"policy",
+    b"expiry",
+    b"expires",
+    b"expired",
+    b"expiration",
+    b"ttl",
+    b"limit",
+    b"limits",
+    b"budget",
+    b"usage",
+    b"version",
+    b"reset",
+    b"min",
+    b"max",
+    b"regex",
+    b"pattern",
+    b"label",
+    b"hint",
+    b"placeholder",
+    b"prompt",
+    b"required",
+    b"enabled",
+    b"rules",
+    b"ref",
+    b"format",
+    b"size",
+    b"bytes",
+    b"ring",
+    b"store",
+    b"manager",
+    b"provider",
+    b"class",
+    b"endpoint",
+    b"host",
+    b"encoding",
+    b"encoder",
+    b"algorithm",
+    b"alg",
+    b"parser",
+    b"index",
+    b"stream",
+    b"at",
+    b"on",
+    b"digest",
+    b"fingerprint",
+    b"checksum",
+    b"kind",
+    b"space",
+    b"santa",
+    b"confirm_label",
+    b"env",
+    b"arn",
+    b"bucket",
+    b"count_total",
+    b"dir",
+    b"folder",
+    b"mode",
+    b"issuer",
+    b"header_name",
+    b"key_name",
+    b"error",
+    b"errors",
 ];
 
 /// Words that say that the value follows. Lower case.
 const SAYS: &[&str] = &[
-    "is", "was", "are", "as", "to", "ist", "lautet", "lauten", "war", "sind", "auf", "est", "sont", "était", "es", "era", "fue", "son",
-    "è", "sono", "é", "foi", "são", "jest", "to", "brzmi", "było", "это", "был", "была", "będzie", "är", "er", "on", "olan", "adalah", "là",
-    "=", "==", "->", "=>", "→", "–", "—", "-", ":", "equals", "becomes", "luidt", "este", "je", "στο", "είναι", "є", "use", "try",
+    "is",
+    "was",
+    "are",
+    "as",
+    "to",
+    "ist",
+    "lautet",
+    "lauten",
+    "war",
+    "sind",
+    "auf",
+    "est",
+    "sont",
+    "était",
+    "es",
+    "era",
+    "fue",
+    "son",
+    "è",
+    "sono",
+    "é",
+    "foi",
+    "são",
+    "jest",
+    "to",
+    "brzmi",
+    "było",
+    "это",
+    "был",
+    "была",
+    "będzie",
+    "är",
+    "er",
+    "on",
+    "olan",
+    "adalah",
+    "là",
+    "=",
+    "==",
+    "->",
+    "=>",
+    "→",
+    "–",
+    "—",
+    "-",
+    ":",
+    "equals",
+    "becomes",
+    "luidt",
+    "este",
+    "je",
+    "στο",
+    "είναι",
+    "є",
+    "use",
+    "try",
 ];
 
 /// Signs that say so in scripts without spaces.
@@ -66,7 +190,10 @@ pub(super) fn walk(
     let bytes = text.as_bytes();
     let named = end_of_name(bytes, key_end)?;
     // `user:password@host`, `<user>:<password>@host`: a URI's pattern.
-    if bytes[named..].starts_with(b"@") || bytes[named..].starts_with(b">@") || bytes[named..].starts_with(b"}@") {
+    if bytes[named..].starts_with(b"@")
+        || bytes[named..].starts_with(b">@")
+        || bytes[named..].starts_with(b"}@")
+    {
         return None;
     }
     let closed = skip(bytes, named, |b| matches!(b, b'"' | b'\'' | b'`' | b']' | b')' | b'*' | b'\\'), 6);
@@ -111,7 +238,11 @@ fn end_of_name(bytes: &[u8], key_end: usize) -> Option<usize> {
             || rest[at].is_ascii_uppercase() && rest[at - 1].is_ascii_lowercase();
         if parts {
             let word = &rest[start..at];
-            let word = word.strip_prefix(b"_").or(word.strip_prefix(b".")).or(word.strip_prefix(b"-")).unwrap_or(word);
+            let word = word
+                .strip_prefix(b"_")
+                .or(word.strip_prefix(b"."))
+                .or(word.strip_prefix(b"-"))
+                .unwrap_or(word);
             if NOT_THE_VALUE.iter().any(|no| no.eq_ignore_ascii_case(word)) {
                 return None;
             }
@@ -123,8 +254,20 @@ fn end_of_name(bytes: &[u8], key_end: usize) -> Option<usize> {
 
 /// The position after an operator at `at`.
 fn operator(bytes: &[u8], at: usize) -> Option<usize> {
-    const OPERATORS: &[&[u8]] =
-        &[b":=", b"=>", b"->", b"?=", b"||=", b"::", b"==", b"!=", b"=", b":", "：".as_bytes(), "＝".as_bytes()];
+    const OPERATORS: &[&[u8]] = &[
+        b":=",
+        b"=>",
+        b"->",
+        b"?=",
+        b"||=",
+        b"::",
+        b"==",
+        b"!=",
+        b"=",
+        b":",
+        "：".as_bytes(),
+        "＝".as_bytes(),
+    ];
     let rest = &bytes[at..];
     let found = OPERATORS.iter().find(|operator| rest.starts_with(operator));
     match found {
@@ -165,21 +308,33 @@ fn assigned(
         return Assigned::Found(range);
     }
     // `password: str = "…"`, `password String = "…"`.
-    let is_type = bytes[range.clone()].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'[' | b']' | b'_' | b'|' | b'?' | b'&' | b'.'));
+    let is_type = bytes[range.clone()]
+        .iter()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'[' | b']' | b'_' | b'|' | b'?' | b'&' | b'.'));
     let next = skip(bytes, range.end, is_blank, 4);
     if link == Link::Operator && is_type && bytes.get(next) == Some(&b'=') {
         let typed = value_at(text, skip(bytes, next + 1, is_blank, 4));
-        return typed.filter(|(range, link)| judge(range.clone(), *link)).map_or(Assigned::Other, |(range, _)| Assigned::Found(range));
+        return typed
+            .filter(|(range, link)| judge(range.clone(), *link))
+            .map_or(Assigned::Other, |(range, _)| Assigned::Found(range));
     }
     let over = link == Link::Quoted || bytes[after - 1] == b'=';
-    if over || text.get(range).is_none_or(super::allow::is_placeholder) { Assigned::Other } else { Assigned::Words }
+    if over || text.get(range).is_none_or(super::allow::is_placeholder) {
+        Assigned::Other
+    } else {
+        Assigned::Words
+    }
 }
 
 /// Skips what may stand between an operator and the value: a scheme, the prefix of a literal.
 fn skip_word(bytes: &[u8], at: usize) -> usize {
-    const WORDS: &[&[u8]] = &[b"bearer ", b"basic ", b"token ", b"apikey ", b"b\"", b"r\"", b"b'", b"r'", b"@\"", b"s%3a", b"!!str ", b"N'"];
+    const WORDS: &[&[u8]] = &[
+        b"bearer ", b"basic ", b"token ", b"apikey ", b"b\"", b"r\"", b"b'", b"r'", b"@\"", b"s%3a",
+        b"!!str ", b"N'",
+    ];
     let rest = &bytes[at..];
-    let found = WORDS.iter().find(|word| rest.len() > word.len() && rest[..word.len()].eq_ignore_ascii_case(word));
+    let found =
+        WORDS.iter().find(|word| rest.len() > word.len() && rest[..word.len()].eq_ignore_ascii_case(word));
     match found {
         Some(word) if matches!(word.last(), Some(b'"' | b'\'')) => at + word.len() - 1,
         Some(word) => at + word.len(),
@@ -193,7 +348,16 @@ fn value_at(text: &str, at: usize) -> Option<(Range<usize>, Link)> {
     let bytes = text.as_bytes();
     let rest = &bytes[at..];
     const QUOTES: &[(&str, &str)] = &[
-        ("\\\"", "\\\""), ("\\'", "\\'"), ("\"", "\""), ("'", "'"), ("`", "`"), ("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("‘", "’"),
+        ("\\\"", "\\\""),
+        ("\\'", "\\'"),
+        ("\"", "\""),
+        ("'", "'"),
+        ("`", "`"),
+        ("“", "”"),
+        ("„", "“"),
+        ("«", "»"),
+        ("「", "」"),
+        ("‘", "’"),
     ];
     for (open, close) in QUOTES {
         if rest.starts_with(open.as_bytes()) {
@@ -232,7 +396,9 @@ fn bare(bytes: &[u8], at: usize) -> Range<usize> {
         let stops = match byte {
             b'"' | b'`' | b'<' | b';' | b'|' => true,
             b'\'' => true,
-            b',' => bytes.get(end + 1).is_none_or(|&b| !b.is_ascii_graphic()) || is_assignment(&bytes[end + 1..]),
+            b',' => {
+                bytes.get(end + 1).is_none_or(|&b| !b.is_ascii_graphic()) || is_assignment(&bytes[end + 1..])
+            }
             b'\\' => matches!(bytes.get(end + 1), Some(b'n' | b'r' | b't' | b'"' | b'\'' | b'u')),
             0xe3..=0xef => true,
             0xe2 => bytes.get(end + 1) == Some(&0x80),
@@ -287,7 +453,11 @@ fn cut(bytes: &[u8], key_end: usize, range: Range<usize>) -> Range<usize> {
 
 /// Whether `name=` stands at the start of `rest`.
 fn is_assignment(rest: &[u8]) -> bool {
-    let name = rest.iter().take(24).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')).count();
+    let name = rest
+        .iter()
+        .take(24)
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        .count();
     name >= 2 && rest.get(name) == Some(&b'=') && rest[0].is_ascii_alphabetic()
 }
 
@@ -302,7 +472,15 @@ fn said(
     let end = bytes.len().min(from + REACH);
     let mut at = from;
     for place in 0..MOST_WORDS {
-        at = skip(bytes, at, |b| is_blank(b) || matches!(b, b',' | b'(' | b'"' | b'\'' | b'`' | b'*' | b'|' | b')' | b'[' | b';'), 16);
+        at = skip(
+            bytes,
+            at,
+            |b| {
+                is_blank(b)
+                    || matches!(b, b',' | b'(' | b'"' | b'\'' | b'`' | b'*' | b'|' | b')' | b'[' | b';')
+            },
+            16,
+        );
         if at >= end || bytes[at] == b'\n' || bytes[at] == b'\r' {
             return None;
         }
@@ -312,7 +490,11 @@ fn said(
             at = script_end;
             continue;
         }
-        let word_end = at + bytes[at..end].iter().take_while(|b| !b.is_ascii_whitespace() && !matches!(b, 0xe3..=0xef)).count();
+        let word_end = at
+            + bytes[at..end]
+                .iter()
+                .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, 0xe3..=0xef))
+                .count();
         let word = &text[at..floor(text, word_end)];
         let range = bare(bytes, at);
         if (linked || place == 0) && range.len() >= 5 {
@@ -352,19 +534,20 @@ fn answer(
     let content = bytes[line..end].trim_ascii_end();
     let start = memchr::memrchr(b' ', content).map_or(0, |space| space + 1);
     let speaker = &content[..start];
-    if start > 48 || !(start == 0 || speaker.trim_ascii_end().ends_with(b":") || speaker.trim_ascii_end().ends_with(b">")) {
+    if start > 48
+        || !(start == 0
+            || speaker.trim_ascii_end().ends_with(b":")
+            || speaker.trim_ascii_end().ends_with(b">"))
+    {
         return None;
     }
-    let range = bare(bytes, line + start + usize::from(matches!(content.get(start), Some(b'`' | b'"' | b'\''))));
+    let range =
+        bare(bytes, line + start + usize::from(matches!(content.get(start), Some(b'`' | b'"' | b'\''))));
     (range.len() >= 6 && judge(range.clone(), Link::Answer)).then_some(range)
 }
 
 /// A value in a later cell of the key word's row.
-fn cells(
-    text: &str,
-    from: usize,
-    judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
-) -> Option<Range<usize>> {
+fn cells(text: &str, from: usize, judge: &mut dyn FnMut(Range<usize>, Link) -> bool) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let window = &bytes[from..bytes.len().min(from + REACH)];
     let end = from + memchr::memchr(b'\n', window).unwrap_or(window.len());

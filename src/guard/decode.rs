@@ -101,7 +101,9 @@ mod tests {
     #[test]
     fn decodes_what_the_standard_shows() {
         // RFC 4648, section 10.
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")] {
+        for (text, bytes) in
+            [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")]
+        {
             assert_eq!(base64(text.as_bytes()).as_deref(), Some(bytes.as_bytes()), "{text}");
         }
         assert_eq!(base64(b"Zg").as_deref(), Some(b"f".as_slice()));

@@ -142,33 +142,6 @@ impl Scanner {
         self.anchors.find_overlapping_iter(text).count()
     }
 
-    #[doc(hidden)] /* PROFILE */
-    pub fn profile(&self, text: &str) -> Vec<(u64, u128, &'static str, String)> {
-        let mut m = std::collections::HashMap::<(usize, String), (u64, u128, &'static str)>::new();
-        for anchor in self.anchors.find_overlapping_iter(text) {
-            for (i, rule) in self.by_anchor[anchor.pattern().as_usize()].iter().enumerate() {
-                let t = std::time::Instant::now();
-                std::hint::black_box(check(rule, text, anchor.range()));
-                let e = m.entry((i, text[anchor.range()].to_lowercase())).or_insert((0, 0, rule.id.as_str()));
-                e.0 += 1; e.1 += t.elapsed().as_nanos();
-            }
-        }
-        let t = std::time::Instant::now();
-        let mut h = Vec::new(); self.scan_digits(text, &mut h);
-        let d = t.elapsed().as_nanos();
-        let t = std::time::Instant::now();
-        std::hint::black_box(View::of(text).is_some());
-        let v = t.elapsed().as_nanos();
-        let t = std::time::Instant::now();
-        self.scan_encoded(text, &mut h);
-        let e = t.elapsed().as_nanos();
-        let t = std::time::Instant::now();
-        std::hint::black_box(self.count_anchors(text));
-        let a = t.elapsed().as_nanos();
-        let mut v: Vec<_> = m.into_iter().map(|((_, w), (c, n, id))| (c, n, id, w)).chain([(1, d, "DIGITS", String::new()), (1, v, "VIEW", String::new()), (1, e, "ENCODED", String::new()), (1, a, "ANCHORS", String::new())]).collect();
-        v.sort_by_key(|x| std::cmp::Reverse(x.1)); v
-    } /* PROFILE */
-
     fn scan_plain(&self, text: &str, hits: &mut Vec<Hit>) {
         for anchor in self.anchors.find_overlapping_iter(text) {
             for rule in &self.by_anchor[anchor.pattern().as_usize()] {
@@ -188,7 +161,8 @@ impl Scanner {
         decode::words(text, |range, decoded| {
             let mut inner = Vec::new();
             self.scan_plain(decoded, &mut inner);
-            let proven = inner.into_iter().filter(|hit| hit.rule.tier == Tier::Proven && !hit.range.is_empty());
+            let proven =
+                inner.into_iter().filter(|hit| hit.rule.tier == Tier::Proven && !hit.range.is_empty());
             let best = proven.min_by_key(|hit| (hit.rule.group, std::cmp::Reverse(hit.range.len())));
             if let Some(hit) = best {
                 hits.push(Hit { rule: hit.rule, range });
@@ -286,7 +260,10 @@ impl Scanner {
             return;
         }
         // Two letters before a blank, as in `AB 12 34 56 C`.
-        let parted = letters == 0 && at >= 3 && bytes[at - 1] == b' ' && bytes[at - 3..at - 1].iter().all(u8::is_ascii_uppercase);
+        let parted = letters == 0
+            && at >= 3
+            && bytes[at - 1] == b' '
+            && bytes[at - 3..at - 1].iter().all(u8::is_ascii_uppercase);
         for start in [Some(at - letters), parted.then(|| at.saturating_sub(3))].into_iter().flatten() {
             for rule in &self.numbers {
                 if let Some(range) = match_at(rule, text, start) {
@@ -317,7 +294,8 @@ fn check(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Range<usize>> 
         How::Anchor => match_at(rule, text, anchor.start),
         How::Word => {
             let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'~' | b'-');
-            let back = text.as_bytes()[..anchor.start].iter().rev().take(rule.back).take_while(is_part).count();
+            let back =
+                text.as_bytes()[..anchor.start].iter().rev().take(rule.back).take_while(is_part).count();
             match_at(rule, text, anchor.start - back)
         }
         How::Assigned => assigned_to(rule, text, anchor),
@@ -359,7 +337,11 @@ fn has_context(rule: &Rule, bytes: &[u8], start: usize) -> bool {
     if rule.context.is_empty() {
         return true;
     }
-    let before = numbers::before(bytes, start, if rule.validator == Validator::Referred { REFERRED_REACH } else { CONTEXT_REACH });
+    let before = numbers::before(
+        bytes,
+        start,
+        if rule.validator == Validator::Referred { REFERRED_REACH } else { CONTEXT_REACH },
+    );
     rule.context.iter().any(|word| {
         let mut places = memchr::memmem::find_iter(&before, word.as_bytes());
         places.any(|at| word.len() > 4 || allow::stands_alone(&before, at..at + word.len()))
@@ -398,7 +380,9 @@ fn judge(rule: &Rule, found: &str, link: Link) -> bool {
     match rule.validator {
         Validator::Password => value::is_password(found, link),
         Validator::Referred => !link.is_loose() && value::is_password(found, Link::Adjacent),
-        Validator::ShortPassword => value::is_password(found, if link.is_loose() { Link::Said } else { Link::Adjacent }),
+        Validator::ShortPassword => {
+            value::is_password(found, if link.is_loose() { Link::Said } else { Link::Adjacent })
+        }
         Validator::Key => value::is_key(found, link, false),
         Validator::BareKey => value::is_key(found, link, true),
         other => other.accepts(found),
@@ -407,10 +391,63 @@ fn judge(rule: &Rule, found: &str, link: Link) -> bool {
 
 /// Words before `key` or `token` that make it something to show. Lower case.
 const SHOWN: &[&str] = &[
-    "public", "publishable", "pub", "next", "page", "csrf", "xsrf", "max", "min", "cache", "primary", "foreign", "sort", "partition",
-    "idempotency", "pagination", "continuation", "cursor", "sync", "stop", "start", "end", "pad", "eos", "bos", "special", "input", "output", "total",
-    "object", "s3", "lookup", "registry", "translation", "row", "anon", "anonymous", "hash", "group", "dedup", "site", "message", "routing", "issue", "jira", "project", "answer", "map", "dict", "json", "shard", "event",
-    "storage", "unique", "composite", "index", "data",
+    "public",
+    "publishable",
+    "pub",
+    "next",
+    "page",
+    "csrf",
+    "xsrf",
+    "max",
+    "min",
+    "cache",
+    "primary",
+    "foreign",
+    "sort",
+    "partition",
+    "idempotency",
+    "pagination",
+    "continuation",
+    "cursor",
+    "sync",
+    "stop",
+    "start",
+    "end",
+    "pad",
+    "eos",
+    "bos",
+    "special",
+    "input",
+    "output",
+    "total",
+    "object",
+    "s3",
+    "lookup",
+    "registry",
+    "translation",
+    "row",
+    "anon",
+    "anonymous",
+    "hash",
+    "group",
+    "dedup",
+    "site",
+    "message",
+    "routing",
+    "issue",
+    "jira",
+    "project",
+    "answer",
+    "map",
+    "dict",
+    "json",
+    "shard",
+    "event",
+    "storage",
+    "unique",
+    "composite",
+    "index",
+    "data",
 ];
 
 /// Whether the word before a key word makes it another thing: `public key`, `next_token`.
@@ -420,18 +457,27 @@ fn names_another(validator: Validator, bytes: &[u8], start: usize) -> bool {
     }
     let before = numbers::before(bytes, start, 20);
     let word = before.trim_ascii_end();
-    let word = word.strip_suffix(b"_").or(word.strip_suffix(b"-")).or(word.strip_suffix(b".")).unwrap_or(word);
+    let word =
+        word.strip_suffix(b"_").or(word.strip_suffix(b"-")).or(word.strip_suffix(b".")).unwrap_or(word);
     let length = word.iter().rev().take_while(|b| b.is_ascii_alphanumeric()).count();
     let word = &word[word.len() - length..];
     // `nextToken` comes as `next` here: the key word's capital is its own.
-    SHOWN.iter().any(|shown| if validator == Validator::BareKey { word.ends_with(shown.as_bytes()) } else { word == shown.as_bytes() && !matches!(*shown, "storage" | "site" | "data" | "project" | "event" | "group" | "message") })
+    SHOWN.iter().any(|shown| {
+        if validator == Validator::BareKey {
+            word.ends_with(shown.as_bytes())
+        } else {
+            word == shown.as_bytes()
+                && !matches!(*shown, "storage" | "site" | "data" | "project" | "event" | "group" | "message")
+        }
+    })
 }
 
 /// Whether nothing before `start` belongs to the same word.
 fn opens(bytes: &[u8], start: usize) -> bool {
     let Some(&before) = start.checked_sub(1).and_then(|last| bytes.get(last)) else { return true };
     let part = before.is_ascii_alphanumeric() || before == b'_';
-    let encoded = start >= 3 && bytes[start - 3] == b'%' && bytes[start - 2..start].iter().all(u8::is_ascii_hexdigit);
+    let encoded =
+        start >= 3 && bytes[start - 3] == b'%' && bytes[start - 2..start].iter().all(u8::is_ascii_hexdigit);
     !part || numbers::ends_an_escape(bytes, start) || encoded
 }
 

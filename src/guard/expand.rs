@@ -10,7 +10,9 @@ struct Random(u64);
 
 impl Random {
     fn new(seed: &str) -> Self {
-        Self(seed.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+        Self(seed.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        }))
     }
 
     fn below(&mut self, bound: usize) -> usize {
@@ -56,7 +58,13 @@ fn make(what: &str, random: &mut Random) -> Option<String> {
         "hex" => "0123456789abcdef",
         "HEX" => "0123456789ABCDEF",
         "digits" => "123456789",
-        "password" => return Some(format!("{}7!{}", random.text("bcdfghkmnpqrstvwxzBCDFGHKMNPQRSTVWXZ", 6), random.text("2345689", 3))),
+        "password" => {
+            return Some(format!(
+                "{}7!{}",
+                random.text("bcdfghkmnpqrstvwxzBCDFGHKMNPQRSTVWXZ", 6),
+                random.text("2345689", 3)
+            ));
+        }
         "github" => return Some(github(argument, random)),
         "luhn" => return Some(luhn(argument, random)),
         "jwt" => return Some(jwt(random)),
@@ -90,7 +98,9 @@ fn luhn(argument: &str, random: &mut Random) -> String {
 }
 
 fn jwt(random: &mut Random) -> String {
-    let part = |json: &str| base64(json.as_bytes()).replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned();
+    let part = |json: &str| {
+        base64(json.as_bytes()).replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned()
+    };
     let payload = format!(r#"{{"sub":"{}","exp":1893456000}}"#, random.text(BASE62, 12));
     format!("{}.{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(&payload), random.text(BASE62, 43))
 }
@@ -121,7 +131,8 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0_usize, |bits, at| bits << 8 | usize::from(chunk.get(at).copied().unwrap_or_default()));
+        let bits = (0..3)
+            .fold(0_usize, |bits, at| bits << 8 | usize::from(chunk.get(at).copied().unwrap_or_default()));
         for place in 0..4 {
             let digit = char::from(DIGITS[bits >> (18 - 6 * place) & 63]);
             text.push(if place <= chunk.len() { digit } else { '=' });

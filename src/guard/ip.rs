@@ -9,21 +9,112 @@ use std::sync::LazyLock;
 
 /// Words before a dotted quad that say that it is a version or a section. Lower case.
 const NOT_ADDRESSES: &[&str] = &[
-    "version", "ver.", "ver ", "build", "release", "section", "chapter", "clause", "paragraph", "§", "oid", "revision", "firmware", "driver",
-    "agent", "chrome/", "firefox/", "safari/", "edg/", "opera/", "webkit/", "tag:", "tag\"", "tag=", "tag ", "upgrade", "package", "module",
-    "snmp", "mib", "patch", "sdk", "runtime", "abschnitt", "kapitel", "seccion", "sección", "wersja", "versi", "версия", "バージョン", "版本", "numbers such as",
-    "changelog", "versions", "numbers such as", "assembly", "image", "app.", "lib", "step", "item",
+    "version",
+    "ver.",
+    "ver ",
+    "build",
+    "release",
+    "section",
+    "chapter",
+    "clause",
+    "paragraph",
+    "§",
+    "oid",
+    "revision",
+    "firmware",
+    "driver",
+    "agent",
+    "chrome/",
+    "firefox/",
+    "safari/",
+    "edg/",
+    "opera/",
+    "webkit/",
+    "tag:",
+    "tag\"",
+    "tag=",
+    "tag ",
+    "upgrade",
+    "package",
+    "module",
+    "snmp",
+    "mib",
+    "patch",
+    "sdk",
+    "runtime",
+    "abschnitt",
+    "kapitel",
+    "seccion",
+    "sección",
+    "wersja",
+    "versi",
+    "версия",
+    "バージョン",
+    "版本",
+    "numbers such as",
+    "changelog",
+    "versions",
+    "numbers such as",
+    "assembly",
+    "image",
+    "app.",
+    "lib",
+    "step",
+    "item",
 ];
 
 /// Words that say that it is an address, of a machine that somebody uses. Lower case.
 const ADDRESSES: &[&str] = &[
-    "ip", "addr", "host", "server", "client", "remote", "from", "ping", "ssh", "gateway", "nat", "egress", "peer", "source", "src", "dst",
-    "forwarded", "network", "login", "user", "connect", "adresse", "hostname", "hosts", "server", "clients", "servers", "username", "users", "ips", "port", "router", "vpn", "x-real", "://", "inet",
+    "ip",
+    "addr",
+    "host",
+    "server",
+    "client",
+    "remote",
+    "from",
+    "ping",
+    "ssh",
+    "gateway",
+    "nat",
+    "egress",
+    "peer",
+    "source",
+    "src",
+    "dst",
+    "forwarded",
+    "network",
+    "login",
+    "user",
+    "connect",
+    "adresse",
+    "hostname",
+    "hosts",
+    "server",
+    "clients",
+    "servers",
+    "username",
+    "users",
+    "ips",
+    "port",
+    "router",
+    "vpn",
+    "x-real",
+    "://",
+    "inet",
 ];
 
 /// Resolvers that everyone may ask.
-const RESOLVERS: &[[u8; 4]] =
-    &[[8, 8, 8, 8], [8, 8, 4, 4], [1, 1, 1, 1], [1, 0, 0, 1], [9, 9, 9, 9], [208, 67, 222, 222], [208, 67, 220, 220], [149, 112, 112, 112], [4, 2, 2, 2]];
+const RESOLVERS: &[[u8; 4]] = &[
+    [8, 8, 8, 8],
+    [8, 8, 4, 4],
+    [1, 1, 1, 1],
+    [1, 0, 0, 1],
+    [9, 9, 9, 9],
+    [208, 67, 222, 222],
+    [208, 67, 220, 220],
+    [149, 112, 112, 112],
+    [4, 2, 2, 2],
+];
 
 /// The public IPv4 address at `start`.
 pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
@@ -36,7 +127,8 @@ pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
         || matches!(pair, Some(b"==" | b">=" | b"<=" | b"~="));
     let after = bytes.get(end).copied().unwrap_or(b' ');
     let next_digit = bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-    let goes_on = after.is_ascii_alphanumeric() || matches!(after, b'_' | b'-') || after == b'.' && next_digit;
+    let goes_on =
+        after.is_ascii_alphanumeric() || matches!(after, b'_' | b'-') || after == b'.' && next_digit;
     if joined || goes_on || !is_someones(octets) {
         return None;
     }
@@ -71,7 +163,18 @@ fn in_versions(bytes: &[u8], start: usize) -> bool {
 fn says_versions(bytes: &[u8], start: usize) -> bool {
     let before = numbers::before(bytes, start, 64);
     let line = &before[memchr::memrchr(b'\n', &before).map_or(0, |end| end + 1)..];
-    static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(&["changelog", "release notes", "versions", "releases", "upgrade", "versionen", "versiones", "wersje"]));
+    static WORDS: LazyLock<Words> = LazyLock::new(|| {
+        Words::new(&[
+            "changelog",
+            "release notes",
+            "versions",
+            "releases",
+            "upgrade",
+            "versionen",
+            "versiones",
+            "wersje",
+        ])
+    });
     WORDS.are_in(line)
 }
 
@@ -117,7 +220,9 @@ fn is_someones(octets: [u8; 4]) -> bool {
 
 /// The public IPv6 address at `start`: global unicast, 2000::/3, and not documentation's.
 pub(super) fn v6(bytes: &[u8], start: usize) -> Option<Range<usize>> {
-    if !matches!(bytes[start], b'2' | b'3') || start > 0 && matches!(bytes[start - 1], b':' | b'.' | b'-' | b'_') {
+    if !matches!(bytes[start], b'2' | b'3')
+        || start > 0 && matches!(bytes[start - 1], b':' | b'.' | b'-' | b'_')
+    {
         return None;
     }
     let length = bytes[start..].iter().take(46).take_while(|b| b.is_ascii_hexdigit() || **b == b':').count();
@@ -133,7 +238,9 @@ pub(super) fn v6(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     let segments = address.segments();
     let shown = segments[0] == 0x2001 && segments[1] == 0xdb8;
     let resolver = segments[..2] == [0x2606, 0x4700] && segments[2] == 0x4700
-        || segments[..2] == [0x2001, 0x4860] && segments[2] == 0x4860 && matches!(segments[7], 0x8888 | 0x8844)
+        || segments[..2] == [0x2001, 0x4860]
+            && segments[2] == 0x4860
+            && matches!(segments[7], 0x8888 | 0x8844)
         || segments[..2] == [0x2620, 0xfe];
     (segments[0] >> 13 == 1 && !shown && !resolver).then_some(start..end)
 }

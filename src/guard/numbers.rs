@@ -1,8 +1,8 @@
 //! Runs of digits: what their groups and separators look like, and the kinds that a checksum or a shape
 //! tells apart: payment cards, US social security numbers, IBANs.
 
-use super::validators::checksum::{iban_mod_97, luhn};
 use super::allow::Words;
+use super::validators::checksum::{iban_mod_97, luhn};
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -98,7 +98,9 @@ impl Run {
     /// Whether all separators between the first `groups` groups are one of `allowed`, and the same.
     pub fn joined_by(&self, groups: usize, allowed: &[u8]) -> bool {
         let joints = &self.groups[..groups - 1];
-        joints.iter().all(|group| allowed.contains(&group.separator) && group.separator == joints[0].separator)
+        joints
+            .iter()
+            .all(|group| allowed.contains(&group.separator) && group.separator == joints[0].separator)
     }
 }
 
@@ -125,8 +127,10 @@ pub(super) fn opens(bytes: &[u8], start: usize) -> bool {
         [.., b'0'..=b'9', b' '] => true,
         [.., b'\\', b'n' | b't' | b'r'] => true,
         [.., before] => {
-            !before.is_ascii_alphanumeric() && !matches!(before, b'_' | b'.' | b'-' | b'/' | b'+' | b'#' | b'$' | b'@' | b'%' | b'&')
-                || matches!(before, b'/' | b'-' | b'.') && (start < 2 || matches!(bytes[start - 2], b' ' | b'\t'))
+            !before.is_ascii_alphanumeric()
+                && !matches!(before, b'_' | b'.' | b'-' | b'/' | b'+' | b'#' | b'$' | b'@' | b'%' | b'&')
+                || matches!(before, b'/' | b'-' | b'.')
+                    && (start < 2 || matches!(bytes[start - 2], b' ' | b'\t'))
         }
     }
 }
@@ -136,7 +140,8 @@ pub(super) fn closes(bytes: &[u8], end: usize) -> bool {
     match bytes[end..] {
         [] => true,
         [after, next, ..] if matches!(after, b'.' | b'-' | b'/' | b':' | b',' | b'_') => {
-            !(next.is_ascii_digit() && after != b',') && !(matches!(after, b'-' | b'_' | b'/') && next.is_ascii_alphanumeric())
+            !(next.is_ascii_digit() && after != b',')
+                && !(matches!(after, b'-' | b'_' | b'/') && next.is_ascii_alphanumeric())
         }
         [after, ..] => !after.is_ascii_alphanumeric() && !matches!(after, b'_' | b'%' | b'@' | b'$'),
     }
@@ -176,7 +181,8 @@ pub(super) fn card(bytes: &[u8], run: &Run) -> Option<Range<usize>> {
 
 /// Whether an issuer gives out numbers with this prefix in this length.
 fn is_issued(digits: &[u8]) -> bool {
-    let first = |count: usize| digits.iter().take(count).fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit));
+    let first =
+        |count: usize| digits.iter().take(count).fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit));
     match digits.len() {
         13 | 19 if digits[0] == 4 => digits.len() == 19,
         14 => matches!(first(3), 300..=305 | 309) || matches!(first(2), 36 | 38 | 39),
@@ -195,11 +201,87 @@ fn is_issued(digits: &[u8]) -> bool {
 
 /// Words before a number that say that it is another one. Lower case.
 const OTHER_NUMBERS: &[&str] = &[
-    "order", "batch", "tracking", "imei", "invoice", "serial", "account ref", "ref", "reference", "ticket", "sku", "ean", "gtin", "upc", "isbn",
-    "txn", "transaction", "trace", "request", "meter", "parcel", "shipment", "commande", "bestell", "pedido", "ordine", "заказ", "订单", "epoch",
-    "timestamp", "createdat", "updatedat", "_at", "_id", "\"id", "uuid", "seq", "offset", "zamówieni", "bestellung", "注文", "sendung", "suivi", "colis",
-    "kunden", "customer n", "customer id", "client n", "client id", "cliente", "nº de", "mitglied", "member", "rechnung", "vorgang", "artikel", "article", "bestellnummer", "matricul", "licence", "license", "product", "numéro de dossier", "клиент", "заказ", "klienta", "会員番号", "顧客番号", "客户编号",
-    "build", "version", "commit", "run id", "case", "contract", "policy no", "part", "p/n", "model", "lot", "asset",
+    "order",
+    "batch",
+    "tracking",
+    "imei",
+    "invoice",
+    "serial",
+    "account ref",
+    "ref",
+    "reference",
+    "ticket",
+    "sku",
+    "ean",
+    "gtin",
+    "upc",
+    "isbn",
+    "txn",
+    "transaction",
+    "trace",
+    "request",
+    "meter",
+    "parcel",
+    "shipment",
+    "commande",
+    "bestell",
+    "pedido",
+    "ordine",
+    "заказ",
+    "订单",
+    "epoch",
+    "timestamp",
+    "createdat",
+    "updatedat",
+    "_at",
+    "_id",
+    "\"id",
+    "uuid",
+    "seq",
+    "offset",
+    "zamówieni",
+    "bestellung",
+    "注文",
+    "sendung",
+    "suivi",
+    "colis",
+    "kunden",
+    "customer n",
+    "customer id",
+    "client n",
+    "client id",
+    "cliente",
+    "nº de",
+    "mitglied",
+    "member",
+    "rechnung",
+    "vorgang",
+    "artikel",
+    "article",
+    "bestellnummer",
+    "matricul",
+    "licence",
+    "license",
+    "product",
+    "numéro de dossier",
+    "клиент",
+    "заказ",
+    "klienta",
+    "会員番号",
+    "顧客番号",
+    "客户编号",
+    "build",
+    "version",
+    "commit",
+    "run id",
+    "case",
+    "contract",
+    "policy no",
+    "part",
+    "p/n",
+    "model",
+    "lot",
+    "asset",
 ];
 
 /// Whether the words before `start` name another sort of number.
@@ -253,7 +335,9 @@ pub(super) fn ssn(bytes: &[u8], run: &Run) -> Option<Range<usize>> {
         return None;
     }
     let digits = run.digits(count);
-    let number = |from: usize, to: usize| digits[from..to].iter().fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit));
+    let number = |from: usize, to: usize| {
+        digits[from..to].iter().fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit))
+    };
     let (area, group, serial) = (number(0, 3), number(3, 5), number(5, 9));
     let given = !matches!(area, 0 | 666 | 900..) && group != 0 && serial != 0;
     // Two that were printed in advertisements, and the counting one.
@@ -271,17 +355,94 @@ pub(super) fn ssn(bytes: &[u8], run: &Run) -> Option<Range<usize>> {
 
 /// Country codes and lengths of the IBAN registry (SWIFT, release 99).
 const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
-    (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16), (b"BG", 22),
-    (b"BH", 22), (b"BI", 27), (b"BR", 29), (b"BY", 28), (b"CH", 21), (b"CR", 22), (b"CY", 28), (b"CZ", 24),
-    (b"DE", 22), (b"DJ", 27), (b"DK", 18), (b"DO", 28), (b"EE", 20), (b"EG", 29), (b"ES", 24), (b"FI", 18),
-    (b"FK", 18), (b"FO", 18), (b"FR", 27), (b"GB", 22), (b"GE", 22), (b"GI", 23), (b"GL", 18), (b"GR", 27),
-    (b"GT", 28), (b"HN", 28), (b"HR", 21), (b"HU", 28), (b"IE", 22), (b"IL", 23), (b"IQ", 23), (b"IS", 26),
-    (b"IT", 27), (b"JO", 30), (b"KW", 30), (b"KZ", 20), (b"LB", 28), (b"LC", 32), (b"LI", 21), (b"LT", 20),
-    (b"LU", 20), (b"LV", 21), (b"LY", 25), (b"MC", 27), (b"MD", 24), (b"ME", 22), (b"MK", 19), (b"MN", 20),
-    (b"MR", 27), (b"MT", 31), (b"MU", 30), (b"NI", 28), (b"NL", 18), (b"NO", 15), (b"OM", 23), (b"PK", 24),
-    (b"PL", 28), (b"PS", 29), (b"PT", 25), (b"QA", 29), (b"RO", 24), (b"RS", 22), (b"RU", 33), (b"SA", 24),
-    (b"SC", 31), (b"SD", 18), (b"SE", 24), (b"SI", 19), (b"SK", 24), (b"SM", 27), (b"SO", 23), (b"ST", 25),
-    (b"SV", 28), (b"TL", 23), (b"TN", 24), (b"TR", 26), (b"UA", 29), (b"VA", 22), (b"VG", 24), (b"XK", 20),
+    (b"AD", 24),
+    (b"AE", 23),
+    (b"AL", 28),
+    (b"AT", 20),
+    (b"AZ", 28),
+    (b"BA", 20),
+    (b"BE", 16),
+    (b"BG", 22),
+    (b"BH", 22),
+    (b"BI", 27),
+    (b"BR", 29),
+    (b"BY", 28),
+    (b"CH", 21),
+    (b"CR", 22),
+    (b"CY", 28),
+    (b"CZ", 24),
+    (b"DE", 22),
+    (b"DJ", 27),
+    (b"DK", 18),
+    (b"DO", 28),
+    (b"EE", 20),
+    (b"EG", 29),
+    (b"ES", 24),
+    (b"FI", 18),
+    (b"FK", 18),
+    (b"FO", 18),
+    (b"FR", 27),
+    (b"GB", 22),
+    (b"GE", 22),
+    (b"GI", 23),
+    (b"GL", 18),
+    (b"GR", 27),
+    (b"GT", 28),
+    (b"HN", 28),
+    (b"HR", 21),
+    (b"HU", 28),
+    (b"IE", 22),
+    (b"IL", 23),
+    (b"IQ", 23),
+    (b"IS", 26),
+    (b"IT", 27),
+    (b"JO", 30),
+    (b"KW", 30),
+    (b"KZ", 20),
+    (b"LB", 28),
+    (b"LC", 32),
+    (b"LI", 21),
+    (b"LT", 20),
+    (b"LU", 20),
+    (b"LV", 21),
+    (b"LY", 25),
+    (b"MC", 27),
+    (b"MD", 24),
+    (b"ME", 22),
+    (b"MK", 19),
+    (b"MN", 20),
+    (b"MR", 27),
+    (b"MT", 31),
+    (b"MU", 30),
+    (b"NI", 28),
+    (b"NL", 18),
+    (b"NO", 15),
+    (b"OM", 23),
+    (b"PK", 24),
+    (b"PL", 28),
+    (b"PS", 29),
+    (b"PT", 25),
+    (b"QA", 29),
+    (b"RO", 24),
+    (b"RS", 22),
+    (b"RU", 33),
+    (b"SA", 24),
+    (b"SC", 31),
+    (b"SD", 18),
+    (b"SE", 24),
+    (b"SI", 19),
+    (b"SK", 24),
+    (b"SM", 27),
+    (b"SO", 23),
+    (b"ST", 25),
+    (b"SV", 28),
+    (b"TL", 23),
+    (b"TN", 24),
+    (b"TR", 26),
+    (b"UA", 29),
+    (b"VA", 22),
+    (b"VG", 24),
+    (b"XK", 20),
     (b"YE", 30),
 ];
 

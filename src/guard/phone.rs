@@ -5,37 +5,161 @@
 //! framework and a binary decoder for a question that is smaller here: not whether a number could be
 //! dialled, but whether a run of digits in a text is meant to be.
 
-use super::numbers::{self, Run};
 use super::allow::Words;
+use super::numbers::{self, Run};
 use std::ops::Range;
 use std::sync::LazyLock;
 
 /// Calling codes of one and two digits with the least and most digits after them (ITU-T E.164, national
 /// numbering plans).
 const SHORT_CODES: &[(u32, usize, usize)] = &[
-    (1, 10, 10), (7, 10, 10), (20, 8, 10), (27, 9, 9), (30, 10, 10), (31, 9, 9), (32, 8, 9), (33, 9, 9), (34, 9, 9),
-    (36, 8, 9), (39, 6, 11), (40, 9, 9), (41, 9, 9), (43, 7, 13), (44, 9, 10), (45, 8, 8), (46, 7, 10), (47, 8, 8),
-    (48, 9, 9), (49, 7, 12), (51, 8, 9), (52, 10, 11), (53, 8, 8), (54, 10, 11), (55, 10, 11), (56, 9, 9), (57, 10, 10), (58, 10, 10),
-    (60, 8, 10), (61, 9, 9), (62, 8, 12), (63, 8, 10), (64, 8, 10), (65, 8, 8), (66, 8, 9), (81, 9, 10), (82, 8, 10),
-    (84, 9, 10), (86, 10, 11), (90, 10, 10), (91, 10, 10), (92, 9, 10), (93, 9, 9), (94, 9, 9), (95, 7, 10), (98, 10, 10),
+    (1, 10, 10),
+    (7, 10, 10),
+    (20, 8, 10),
+    (27, 9, 9),
+    (30, 10, 10),
+    (31, 9, 9),
+    (32, 8, 9),
+    (33, 9, 9),
+    (34, 9, 9),
+    (36, 8, 9),
+    (39, 6, 11),
+    (40, 9, 9),
+    (41, 9, 9),
+    (43, 7, 13),
+    (44, 9, 10),
+    (45, 8, 8),
+    (46, 7, 10),
+    (47, 8, 8),
+    (48, 9, 9),
+    (49, 7, 12),
+    (51, 8, 9),
+    (52, 10, 11),
+    (53, 8, 8),
+    (54, 10, 11),
+    (55, 10, 11),
+    (56, 9, 9),
+    (57, 10, 10),
+    (58, 10, 10),
+    (60, 8, 10),
+    (61, 9, 9),
+    (62, 8, 12),
+    (63, 8, 10),
+    (64, 8, 10),
+    (65, 8, 8),
+    (66, 8, 9),
+    (81, 9, 10),
+    (82, 8, 10),
+    (84, 9, 10),
+    (86, 10, 11),
+    (90, 10, 10),
+    (91, 10, 10),
+    (92, 9, 10),
+    (93, 9, 9),
+    (94, 9, 9),
+    (95, 7, 10),
+    (98, 10, 10),
 ];
 
 /// The first two digits of calling codes of three.
-const LONG_CODES: &[u32] = &[21, 22, 23, 24, 25, 26, 29, 35, 37, 38, 42, 50, 59, 67, 68, 69, 85, 87, 88, 96, 97, 99];
+const LONG_CODES: &[u32] =
+    &[21, 22, 23, 24, 25, 26, 29, 35, 37, 38, 42, 50, 59, 67, 68, 69, 85, 87, 88, 96, 97, 99];
 
 /// Words that say that a phone number follows. Lower case.
 const WORDS: &[&str] = &[
-    "phone", "tel", "mobile", "mob", "cell", "fax", "call", "whatsapp", "sms", "dial", "contact", "direct line", "hotline",
-    "reach me", "reach us", "reach him", "reach her", "text me", "ring me", "my number", "his number", "her number", "telephone", "telefon", "telefone", "teléfono", "telefono", "cellphone", "phone number", "landline", "extension",
-    "téléphone", "télé", "portable", "mon numéro", "numéro de tél", "appelez", "joindre", "celular", "móvil", "movil", "mi número", "meu número", "mio numero", "llam", "cellulare",
-    "chiam", "handy", "mobil", "rufnummer", "rückruf", "erreichbar", "erreichen", "anruf", "unter der nummer", "meine nummer", "mijn nummer", "telefoon", "gsm", "bel mij",
-    "komórk", "mój numer", "numer tel", "puhelin", "тел", "моб", "звон", "мой номер", "номер тел", "电话", "電話", "手机", "手機", "联系", "携帯", "전화", "연락처", "휴대폰",
-    "ligar", "contato", "fone", "téléph", "hívj", "telefax", "numarası", "arayın",
+    "phone",
+    "tel",
+    "mobile",
+    "mob",
+    "cell",
+    "fax",
+    "call",
+    "whatsapp",
+    "sms",
+    "dial",
+    "contact",
+    "direct line",
+    "hotline",
+    "reach me",
+    "reach us",
+    "reach him",
+    "reach her",
+    "text me",
+    "ring me",
+    "my number",
+    "his number",
+    "her number",
+    "telephone",
+    "telefon",
+    "telefone",
+    "teléfono",
+    "telefono",
+    "cellphone",
+    "phone number",
+    "landline",
+    "extension",
+    "téléphone",
+    "télé",
+    "portable",
+    "mon numéro",
+    "numéro de tél",
+    "appelez",
+    "joindre",
+    "celular",
+    "móvil",
+    "movil",
+    "mi número",
+    "meu número",
+    "mio numero",
+    "llam",
+    "cellulare",
+    "chiam",
+    "handy",
+    "mobil",
+    "rufnummer",
+    "rückruf",
+    "erreichbar",
+    "erreichen",
+    "anruf",
+    "unter der nummer",
+    "meine nummer",
+    "mijn nummer",
+    "telefoon",
+    "gsm",
+    "bel mij",
+    "komórk",
+    "mój numer",
+    "numer tel",
+    "puhelin",
+    "тел",
+    "моб",
+    "звон",
+    "мой номер",
+    "номер тел",
+    "电话",
+    "電話",
+    "手机",
+    "手機",
+    "联系",
+    "携帯",
+    "전화",
+    "연락처",
+    "휴대폰",
+    "ligar",
+    "contato",
+    "fone",
+    "téléph",
+    "hívj",
+    "telefax",
+    "numarası",
+    "arayın",
 ];
 
 /// Words that say that the digits are something else, beside those for all numbers. Lower case.
-const NOT_PHONES: &[&str] =
-    &["nhs", "card", "iban", "account", "konto", "dni", "cpf", "siret", "siren", "aadhaar", "pesel", "steuer", "vat", "mac", "coord", "lat", "isbn", "p/n"];
+const NOT_PHONES: &[&str] = &[
+    "nhs", "card", "iban", "account", "konto", "dni", "cpf", "siret", "siren", "aadhaar", "pesel", "steuer",
+    "vat", "mac", "coord", "lat", "isbn", "p/n",
+];
 
 /// The phone number that begins at the run's start, with how it shows.
 pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
@@ -46,7 +170,11 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
     let fits = |groups: usize| fits(bytes, run, groups);
     if run.plus || run.digits(1).starts_with(&[0, 0]) && run.groups()[0].length <= 5 {
         let skip = if run.plus { 0 } else { 2 };
-        return (1..=run.groups().len()).rev().filter(|&n| fits(n)).find(|&n| is_international(run, n, skip)).map(|n| run.range(n));
+        return (1..=run.groups().len())
+            .rev()
+            .filter(|&n| fits(n))
+            .find(|&n| is_international(run, n, skip))
+            .map(|n| run.range(n));
     }
     if numbers::other_number(bytes, run.start) {
         return None;
@@ -68,18 +196,26 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
 fn fits(bytes: &[u8], run: &Run, groups: usize) -> bool {
     let last = run.groups()[groups - 1];
     let more = groups < run.groups().len();
-    if more { last.separator == b' ' || last.separator == b'/' || last.separator == b'(' } else { numbers::closes(bytes, last.end) }
+    if more {
+        last.separator == b' ' || last.separator == b'/' || last.separator == b'('
+    } else {
+        numbers::closes(bytes, last.end)
+    }
 }
 
 /// A country's code, and as many digits as its numbers have.
 fn is_international(run: &Run, groups: usize, skip: usize) -> bool {
     let digits = &run.digits(groups)[skip..];
-    let first = |count: usize| digits.iter().take(count).fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit));
+    let first =
+        |count: usize| digits.iter().take(count).fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit));
     // `+44 (0)20 …`: the trunk's zero in brackets is not dialled from abroad.
-    let trunk = usize::from(run.brackets && run.groups().get(1).is_some_and(|group| {
-        let start = group.total - group.length;
-        run.digits(groups).get(start) == Some(&0)
-    }));
+    let trunk = usize::from(
+        run.brackets
+            && run.groups().get(1).is_some_and(|group| {
+                let start = group.total - group.length;
+                run.digits(groups).get(start) == Some(&0)
+            }),
+    );
     let range = |from: usize, (least, most): (usize, usize)| {
         digits.len().checked_sub(from + trunk).is_some_and(|rest| (least..=most).contains(&rest))
     };
@@ -101,13 +237,18 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
     let lengths = &lengths[..groups];
     let same = |allowed: &[u8]| run.joined_by(groups, allowed);
     let north_american = |digits: &[u8]| {
-        digits.len() == 10 && digits[0] >= 2 && digits[3] >= 2 && digits[1..3] != [1, 1] && digits[4..6] != [1, 1] && digits[1] != 9
+        digits.len() == 10
+            && digits[0] >= 2
+            && digits[3] >= 2
+            && digits[1..3] != [1, 1]
+            && digits[4..6] != [1, 1]
+            && digits[1] != 9
     };
     let dashed = || run.groups()[groups - 2].separator == b'-' || same(b".");
     match (lengths, digits) {
         // +1 without its code: (NXX) NXX-XXXX, NXX-NXX-XXXX, NXX.NXX.XXXX.
         ([3, 3, 4], _) if run.brackets => north_american(digits),
-        ([3, 3, 4], _) if north_american(digits) => same(b"-.") ,
+        ([3, 3, 4], _) if north_american(digits) => same(b"-."),
         ([1, 3, 3, 4], [1, rest @ ..]) => north_american(rest) && dashed(),
         // France, in pairs.
         ([2, 2, 2, 2, 2], [0, 1..=9, ..]) => same(b" .-"),
@@ -123,7 +264,8 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
         ([2..=6, ..], [0, 1..=9, ..]) if groups >= 2 => {
             let total = digits.len();
             let date = matches!(lengths, [2, 2, 4, ..] | [2, 2, 2, ..]) && total != 10;
-            let even = lengths[1..].iter().all(|length| (2..=8).contains(length)) && ends_as_people_write(&lengths[1..]);
+            let even = lengths[1..].iter().all(|length| (2..=8).contains(length))
+                && ends_as_people_write(&lengths[1..]);
             (9..=12).contains(&total) && even && !date && (groups <= 5) && joints_are_plain(run, groups)
         }
         // Any area code in brackets.
@@ -140,7 +282,8 @@ fn ends_as_people_write(lengths: &[usize]) -> bool {
 /// Blanks, hyphens, brackets and one slash, as people write numbers; points only when all are.
 fn joints_are_plain(run: &Run, groups: usize) -> bool {
     let joints = &run.groups()[..groups - 1];
-    joints.iter().all(|group| matches!(group.separator, b' ' | b'-' | b')' | b'/')) || run.joined_by(groups, b".") && groups >= 4
+    joints.iter().all(|group| matches!(group.separator, b' ' | b'-' | b')' | b'/'))
+        || run.joined_by(groups, b".") && groups >= 4
 }
 
 /// Whether a word could make a phone number of it.
@@ -148,9 +291,14 @@ fn could_be(run: &Run, groups: usize) -> bool {
     let digits = run.digits(groups);
     let lengths = || run.groups()[..groups].iter().map(|group| group.length);
     let date = lengths().eq([4, 2, 2]) || lengths().eq([2, 2, 4]);
-    let even = groups == 1 || lengths().all(|length| length <= 8) && lengths().skip(1).all(|length| length >= 2);
+    let even =
+        groups == 1 || lengths().all(|length| length <= 8) && lengths().skip(1).all(|length| length >= 2);
     let plain = groups == 1 || joints_are_plain(run, groups) || run.joined_by(groups, b".");
-    (7..=12).contains(&digits.len()) && !date && even && plain && digits[1..].iter().any(|&digit| digit != digits[0])
+    (7..=12).contains(&digits.len())
+        && !date
+        && even
+        && plain
+        && digits[1..].iter().any(|&digit| digit != digits[0])
 }
 
 /// Whether the words before a number say that it is a phone's.
@@ -165,14 +313,20 @@ fn follows_an_email(bytes: &[u8], start: usize) -> bool {
     let trimmed = window.trim_ascii_end();
     let is_joint = |b: &u8| !b.is_ascii_alphanumeric();
     let mut end = trimmed.len() - trimmed.iter().rev().take_while(|b| is_joint(b)).count();
-    for word in [b" or".as_slice(), b" oder", b" ou", b" and", b" und", b" et", b" o", b" y", b" i", b" e", b" lub"] {
+    for word in
+        [b" or".as_slice(), b" oder", b" ou", b" and", b" und", b" et", b" o", b" y", b" i", b" e", b" lub"]
+    {
         if trimmed[..end].ends_with(word) {
             end -= word.len();
             end -= trimmed[..end].iter().rev().take_while(|b| is_joint(b)).count();
             break;
         }
     }
-    let token = trimmed[..end].iter().rev().take_while(|b| b.is_ascii_graphic() && !matches!(b, b',' | b';' | b'"' | b'\'')).count();
+    let token = trimmed[..end]
+        .iter()
+        .rev()
+        .take_while(|b| b.is_ascii_graphic() && !matches!(b, b',' | b';' | b'"' | b'\''))
+        .count();
     let token = &trimmed[end - token..end];
     trimmed.len() - end <= 6 && memchr::memchr(b'@', token).is_some_and(|at| token[at..].contains(&b'.'))
 }

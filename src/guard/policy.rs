@@ -153,7 +153,8 @@ impl Policy {
         }
         let label = super::resolve::label_of(finding.detector);
         let by_id = self.kinds.get(finding.detector);
-        let by_label = || self.kinds.iter().find(|(kind, _)| label.eq_ignore_ascii_case(kind)).map(|(_, action)| action);
+        let by_label =
+            || self.kinds.iter().find(|(kind, _)| label.eq_ignore_ascii_case(kind)).map(|(_, action)| action);
         match (by_id.or_else(by_label), finding.group) {
             (Some(action), _) => (*action).into(),
             (None, Group::PiiSoft) => Decision::Report,
@@ -246,10 +247,18 @@ impl VariablePolicy {
         let reason = reason.filter(|reason| !reason.trim().is_empty());
         match (kinds.is_empty(), &reason, expires) {
             (false, None, _) => {
-                return Err(Error::input("`allow_raw` has no `raw_reason`").hint("say why the model needs the value itself"));
+                return Err(Error::input("`allow_raw` has no `raw_reason`")
+                    .hint("say why the model needs the value itself"));
             }
-            (true, Some(_), _) => return Err(Error::input("`raw_reason` has no `allow_raw`").hint("name the kinds, or drop the reason")),
-            (true, _, Some(_)) => return Err(Error::input("`expires` has no `allow_raw`").hint("name the kinds, or drop the date")),
+            (true, Some(_), _) => {
+                return Err(Error::input("`raw_reason` has no `allow_raw`")
+                    .hint("name the kinds, or drop the reason"));
+            }
+            (true, _, Some(_)) => {
+                return Err(
+                    Error::input("`expires` has no `allow_raw`").hint("name the kinds, or drop the date")
+                );
+            }
             _ => {}
         }
         Ok(Self { allow_raw: kinds, raw_reason: reason, expires, ..self })

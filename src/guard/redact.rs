@@ -61,7 +61,11 @@ impl fmt::Debug for Tokens {
 /// The findings are those that [`Scanner::scan`] returned for this text, or some of them: sorted, without
 /// overlaps. One that does not fit the text is left out.
 #[must_use]
-pub fn redact<'f>(text: &str, findings: impl IntoIterator<Item = &'f Finding>, tokens: &mut Tokens) -> String {
+pub fn redact<'f>(
+    text: &str,
+    findings: impl IntoIterator<Item = &'f Finding>,
+    tokens: &mut Tokens,
+) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut done = 0;
     for finding in findings {
@@ -97,13 +101,19 @@ impl Sanitised {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         let decisions = self.findings.iter().map(|(_, decision)| decision);
-        decisions.chain(self.shown_later.iter().map(|(_, decision)| decision)).any(|decision| *decision == Decision::Block)
+        decisions
+            .chain(self.shown_later.iter().map(|(_, decision)| decision))
+            .any(|decision| *decision == Decision::Block)
     }
 }
 
 impl fmt::Debug for Sanitised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sanitised").field("bytes", &self.text.len()).field("findings", &self.findings).field("shown_later", &self.shown_later).finish()
+        f.debug_struct("Sanitised")
+            .field("bytes", &self.text.len())
+            .field("findings", &self.findings)
+            .field("shown_later", &self.shown_later)
+            .finish()
     }
 }
 
@@ -123,10 +133,16 @@ pub fn sanitise(
     decide: impl Fn(&Finding) -> Decision,
 ) -> Result<Sanitised> {
     let found = scanner.scan(text)?;
-    let findings: Vec<(Finding, Decision)> =
-        found.into_iter().map(|finding| (decide(&finding), finding)).map(|(decision, finding)| (finding, decision)).collect();
-    let mut taken: Vec<Finding> =
-        findings.iter().filter(|(_, decision)| decision.hides()).map(|(finding, _)| finding.clone()).collect();
+    let findings: Vec<(Finding, Decision)> = found
+        .into_iter()
+        .map(|finding| (decide(&finding), finding))
+        .map(|(decision, finding)| (finding, decision))
+        .collect();
+    let mut taken: Vec<Finding> = findings
+        .iter()
+        .filter(|(_, decision)| decision.hides())
+        .map(|(finding, _)| finding.clone())
+        .collect();
     let mut text = text.to_owned();
     let mut shown_later = Vec::new();
     for _ in 0..ROUNDS {

@@ -15,7 +15,9 @@ pub(super) struct Hit {
 /// specific rule, the longer span, the earlier one, and the id.
 pub(super) fn resolve(mut hits: Vec<Hit>) -> Vec<Finding> {
     hits.sort_by(|a, b| {
-        let rank = |hit: &Hit| (hit.rule.tier, hit.rule.generic, std::cmp::Reverse(hit.range.len()), hit.range.start);
+        let rank = |hit: &Hit| {
+            (hit.rule.tier, hit.rule.generic, std::cmp::Reverse(hit.range.len()), hit.range.start)
+        };
         rank(a).cmp(&rank(b)).then_with(|| a.rule.id.cmp(&b.rule.id))
     });
     // Kept ranges by their start: no two overlap, so the neighbours decide.

@@ -8,9 +8,43 @@ const REACH: usize = 300;
 
 /// Passwords that installations ship with; a URI with one says nothing that is not known.
 const KNOWN: &[&str] = &[
-    "password", "pass", "passwd", "pwd", "secret", "postgres", "root", "admin", "user", "guest", "test", "mysql", "redis",
-    "changeme", "example", "token", "minio", "minioadmin", "rabbitmq", "mongo", "sa", "x", "xxx", "key", "apikey", "api_key", "db_password",
-    "db_pass", "my_password", "mypassword", "yourpassword", "your_password", "hunter2", "oauth2", "x-oauth-basic", "port", "host",
+    "password",
+    "pass",
+    "passwd",
+    "pwd",
+    "secret",
+    "postgres",
+    "root",
+    "admin",
+    "user",
+    "guest",
+    "test",
+    "mysql",
+    "redis",
+    "changeme",
+    "example",
+    "token",
+    "minio",
+    "minioadmin",
+    "rabbitmq",
+    "mongo",
+    "sa",
+    "x",
+    "xxx",
+    "key",
+    "apikey",
+    "api_key",
+    "db_password",
+    "db_pass",
+    "my_password",
+    "mypassword",
+    "yourpassword",
+    "your_password",
+    "hunter2",
+    "oauth2",
+    "x-oauth-basic",
+    "port",
+    "host",
 ];
 
 /// The password in the URI whose `://` begins at `at`.
@@ -22,7 +56,9 @@ pub(super) fn password(text: &str, at: usize) -> Option<Range<usize>> {
     }
     let start = at + 3;
     let window = &bytes[start..bytes.len().min(start + REACH)];
-    let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'(' | b')' | b',');
+    let ends = |b: &u8| {
+        b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'(' | b')' | b',')
+    };
     let authority = window.iter().position(|b| ends(b) || *b == b'/' || *b == b'?' || *b == b'#');
     let mut end = authority.unwrap_or(window.len());
     let mut sign = memchr::memrchr(b'@', &window[..end]);
@@ -41,7 +77,9 @@ pub(super) fn password(text: &str, at: usize) -> Option<Range<usize>> {
     }
     let sign = sign?;
     let colon = memchr::memchr(b':', &window[..sign])?;
-    let host = window[sign + 1..end.max(sign + 1)].first().is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'[' | b'_'))
+    let host = window[sign + 1..end.max(sign + 1)]
+        .first()
+        .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'[' | b'_'))
         || window.get(sign + 1).is_some_and(|b| *b == b'[' || *b >= 0x80);
     let value = text.get(start + colon + 1..start + sign)?;
     (host && is_secret(value)).then_some(start + colon + 1..start + sign)
@@ -50,7 +88,8 @@ pub(super) fn password(text: &str, at: usize) -> Option<Range<usize>> {
 fn is_secret(value: &str) -> bool {
     let known = KNOWN.iter().any(|known| known.eq_ignore_ascii_case(value));
     let template = value.starts_with(['$', '{', '<', '%', '*', '[', ':'])
-        && (value.ends_with(['}', '>', '%', '*', ']', ')']) || value.bytes().skip(1).all(|b| b.is_ascii_uppercase() || b == b'_'));
+        && (value.ends_with(['}', '>', '%', '*', ']', ')'])
+            || value.bytes().skip(1).all(|b| b.is_ascii_uppercase() || b == b'_'));
     let elided = value.bytes().all(|b| matches!(b, b'*' | b'x' | b'X' | b'.' | b'_' | b'-'));
     value.len() >= 3 && !known && !template && !elided && !is_placeholder(value)
 }

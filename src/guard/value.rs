@@ -80,7 +80,11 @@ pub(super) fn is_password(value: &str, link: Link) -> bool {
     if shape.distinct < 4 || has_key_word(bytes) && shape.odd == 0 {
         return false;
     }
-    let fits = if link.is_loose() { assigned_password(bytes, &shape, link) } else { said_password(bytes, &shape, link) };
+    let fits = if link.is_loose() {
+        assigned_password(bytes, &shape, link)
+    } else {
+        said_password(bytes, &shape, link)
+    };
     fits && !is_not_a_value(bytes) && !allow::is_placeholder(value)
 }
 
@@ -120,7 +124,10 @@ pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
         return false;
     }
     let shape = Shape::of(bytes);
-    shape.distinct >= 5 && key_shaped(bytes, &shape, link, bare) && !is_not_a_value(bytes) && !allow::is_placeholder(value)
+    shape.distinct >= 5
+        && key_shaped(bytes, &shape, link, bare)
+        && !is_not_a_value(bytes)
+        && !allow::is_placeholder(value)
 }
 
 fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
@@ -145,7 +152,8 @@ fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
 
 /// A secret too short for a generated key: then it must look like a password.
 fn short_secret(bytes: &[u8], shape: &Shape, link: Link) -> bool {
-    let varied = shape.letters() >= 3 && shape.digits >= 1 && (shape.odd > 0 || shape.upper > 0 && shape.lower > 0);
+    let varied =
+        shape.letters() >= 3 && shape.digits >= 1 && (shape.odd > 0 || shape.upper > 0 && shape.lower > 0);
     varied && shape.changes >= 2 && !is_prose_thing(bytes, shape) && !is_identifier(bytes, shape, link)
 }
 
@@ -184,7 +192,8 @@ fn is_call(bytes: &[u8]) -> bool {
 
 fn is_path(bytes: &[u8]) -> bool {
     let joins = bytes.iter().filter(|&&b| b == b'/' || b == b'\\').count();
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'\\' | b'.' | b'_' | b'-' | b':' | b'~');
+    let plain =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'\\' | b'.' | b'_' | b'-' | b':' | b'~');
     bytes.first() == Some(&b'/') && bytes.iter().all(plain) && joins * 12 >= bytes.len()
         || joins >= 1
             && bytes.split(|b| matches!(b, b'/' | b'\\' | b'-' | b'.' | b'_')).all(|part| {
@@ -198,7 +207,8 @@ fn is_date(bytes: &[u8]) -> bool {
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let joint = |at: usize| matches!(bytes.get(at), Some(b'-' | b'/' | b'.'));
     let year_first = (0..4).all(digit) && joint(4) && digit(5) && digit(6) && joint(7) && digit(8);
-    let year_last = digit(0) && digit(1) && joint(2) && digit(3) && digit(4) && joint(5) && (6..10).all(digit);
+    let year_last =
+        digit(0) && digit(1) && joint(2) && digit(3) && digit(4) && joint(5) && (6..10).all(digit);
     (year_first || year_last) && bytes.len() <= 35
 }
 
@@ -237,7 +247,9 @@ fn is_identifier(bytes: &[u8], shape: &Shape, link: Link) -> bool {
     if joined {
         return parts().all(|part| part.is_empty() || digits_only_at_end(part));
     }
-    shape.digits <= 1 && (shape.upper == 0 || shape.lower == 0 || is_camel(bytes)) && shape.length <= 40
+    shape.digits <= 1
+        && (shape.upper == 0 || shape.lower == 0 || is_camel(bytes))
+        && shape.length <= 40
         && digits_only_at_end(bytes)
 }
 
@@ -261,7 +273,11 @@ fn is_phrase(bytes: &[u8], least: usize) -> bool {
     let mut words = 0;
     for part in bytes.split(|&b| b == joint) {
         let letters = part.iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        if letters < 3 || letters > 10 || part.len() - letters > 4 || !part[letters..].iter().all(u8::is_ascii_digit) {
+        if letters < 3
+            || letters > 10
+            || part.len() - letters > 4
+            || !part[letters..].iter().all(u8::is_ascii_digit)
+        {
             return false;
         }
         words += 1;
@@ -272,14 +288,21 @@ fn is_phrase(bytes: &[u8], least: usize) -> bool {
 
 /// Things that stand in sentences about passwords and keys: versions, tickets, file names, algorithms.
 fn is_prose_thing(bytes: &[u8], shape: &Shape) -> bool {
-    is_version(bytes) || is_ticket(bytes) || is_hex(bytes) && shape.length >= 32 || is_uuid(bytes)
-        || is_algorithm(bytes) || is_measure(bytes) || is_file_or_host(bytes)
+    is_version(bytes)
+        || is_ticket(bytes)
+        || is_hex(bytes) && shape.length >= 32
+        || is_uuid(bytes)
+        || is_algorithm(bytes)
+        || is_measure(bytes)
+        || is_file_or_host(bytes)
 }
 
 fn is_version(bytes: &[u8]) -> bool {
     let digits = bytes.strip_prefix(b"v").unwrap_or(bytes);
     digits.first().is_some_and(u8::is_ascii_digit)
-        && digits.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':' | b',' | b'%'))
+        && digits
+            .iter()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':' | b',' | b'%'))
         || digits.first().is_some_and(u8::is_ascii_digit)
             && digits.split(|&b| b == b'.').take(2).all(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit))
             && digits.contains(&b'.')
@@ -294,15 +317,65 @@ fn is_ticket(bytes: &[u8]) -> bool {
     (1..=8).contains(&letters)
         && head[letters..].iter().all(u8::is_ascii_digit)
         && (!rest.is_empty() || letters <= 4)
-        && rest.iter().all(|p| p.iter().all(u8::is_ascii_digit) || p.len() <= 4 && p.iter().all(u8::is_ascii_uppercase))
+        && rest
+            .iter()
+            .all(|p| p.iter().all(u8::is_ascii_digit) || p.len() <= 4 && p.iter().all(u8::is_ascii_uppercase))
 }
 
 fn is_algorithm(bytes: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
-        b"sha", b"md", b"aes", b"rsa", b"utf", b"oauth", b"http", b"base", b"ed", b"hs", b"rs", b"es", b"ps", b"x",
-        b"v", b"ipv", b"tls", b"ssl", b"argon", b"pbkdf", b"hmac-sha", b"hmacsha", b"aes-", b"sha-", b"log4j", b"web",
-        b"python", b"es", b"s3", b"ec", b"k8s", b"p", b"bip", b"rfc", b"iso", b"iso-", b"rfc-", b"cve-", b"nist", b"pkcs",
-        b"ntlmv", b"wpa", b"ws", b"h", b"step", b"chapter", b"section", b"page", b"phase", b"day", b"week", b"version",
+        b"sha",
+        b"md",
+        b"aes",
+        b"rsa",
+        b"utf",
+        b"oauth",
+        b"http",
+        b"base",
+        b"ed",
+        b"hs",
+        b"rs",
+        b"es",
+        b"ps",
+        b"x",
+        b"v",
+        b"ipv",
+        b"tls",
+        b"ssl",
+        b"argon",
+        b"pbkdf",
+        b"hmac-sha",
+        b"hmacsha",
+        b"aes-",
+        b"sha-",
+        b"log4j",
+        b"web",
+        b"python",
+        b"es",
+        b"s3",
+        b"ec",
+        b"k8s",
+        b"p",
+        b"bip",
+        b"rfc",
+        b"iso",
+        b"iso-",
+        b"rfc-",
+        b"cve-",
+        b"nist",
+        b"pkcs",
+        b"ntlmv",
+        b"wpa",
+        b"ws",
+        b"h",
+        b"step",
+        b"chapter",
+        b"section",
+        b"page",
+        b"phase",
+        b"day",
+        b"week",
+        b"version",
     ];
     let mut buffer = [0; 24];
     if bytes.len() > buffer.len() {
@@ -314,7 +387,9 @@ fn is_algorithm(bytes: &[u8]) -> bool {
     NAMES.iter().any(|name| {
         lower.strip_prefix(*name).is_some_and(|rest| {
             let tail = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-            (tail > 0 || name.ends_with(b"j")) && rest[tail..].len() <= 4 && rest[tail..].iter().all(|b| !b.is_ascii_alphabetic() || tail < 4)
+            (tail > 0 || name.ends_with(b"j"))
+                && rest[tail..].len() <= 4
+                && rest[tail..].iter().all(|b| !b.is_ascii_alphabetic() || tail < 4)
         })
     })
 }
@@ -323,7 +398,10 @@ fn is_algorithm(bytes: &[u8]) -> bool {
 fn is_measure(bytes: &[u8]) -> bool {
     let digits = bytes.iter().take_while(|b| b.is_ascii_digit() || matches!(b, b'.' | b',')).count();
     let unit = bytes[digits..].strip_prefix(b"-").unwrap_or(&bytes[digits..]);
-    digits > 0 && unit.len() <= 10 && unit.iter().all(u8::is_ascii_lowercase) && (unit.len() <= 3 || digits <= 2)
+    digits > 0
+        && unit.len() <= 10
+        && unit.iter().all(u8::is_ascii_lowercase)
+        && (unit.len() <= 3 || digits <= 2)
 }
 
 /// `config.yaml`, `db-1.prod.internal`, `a.b.c`.

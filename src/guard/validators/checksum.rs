@@ -129,7 +129,10 @@ pub(in crate::guard) fn github(token: &str) -> bool {
 /// CRC-32 as in ISO 3309, bit by bit: tokens are short, and a table would be read from nowhere near.
 pub(in crate::guard) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |sum, &byte| {
-        (0..8).fold(sum ^ u32::from(byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 })
+        (0..8).fold(
+            sum ^ u32::from(byte),
+            |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 },
+        )
     })
 }
 

@@ -10,7 +10,8 @@ fn is_day(month: u64, day: u64) -> bool {
 /// Spain, DNI and NIE: the letter is the number modulo 23 (Real Decreto 1553/2005).
 pub(super) fn spanish_dni(value: &str) -> bool {
     const LETTERS: &[u8; 23] = b"TRWAGMYFPDXBNJZSQVHLCKE";
-    let plain: Vec<u8> = value.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_uppercase()).collect();
+    let plain: Vec<u8> =
+        value.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_uppercase()).collect();
     let Some((&letter, number)) = plain.split_last() else { return false };
     let number: Option<u64> = number.iter().try_fold(0_u64, |sum, &byte| match byte {
         b'0'..=b'9' => Some(sum * 10 + u64::from(byte - b'0')),
@@ -128,12 +129,15 @@ pub(super) fn french_nir(value: &str) -> bool {
     }
     let month = digits.number(3, 5);
     let known_month = (1..=12).contains(&month) || (20..=42).contains(&month) || (50..=99).contains(&month);
-    matches!(digits.number(0, 1), 1..=4 | 7 | 8) && known_month && 97 - digits.number(0, 13) % 97 == digits.number(13, 15)
+    matches!(digits.number(0, 1), 1..=4 | 7 | 8)
+        && known_month
+        && 97 - digits.number(0, 13) % 97 == digits.number(13, 15)
 }
 
 /// The United Kingdom, national insurance: letters that are given out (HMRC, NIM39110).
 pub(super) fn british_nino(value: &str) -> bool {
-    let plain: Vec<u8> = value.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_uppercase()).collect();
+    let plain: Vec<u8> =
+        value.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_uppercase()).collect();
     let [first, second, digits @ .., last] = plain.as_slice() else { return false };
     let never: &[&[u8; 2]] = &[b"BG", b"GB", b"NK", b"KN", b"TN", b"NT", b"ZZ"];
     digits.len() == 6
@@ -248,7 +252,8 @@ pub(super) fn chinese_id(value: &str) -> bool {
     digits.as_slice().len() == 17
         && matches!(digits.number(6, 8), 18..=20)
         && is_day(digits.number(10, 12), digits.number(12, 14))
-        && CHECKS[usize::try_from(digits.weighted(&WEIGHTS) % 11).unwrap_or_default()] == bytes[17].to_ascii_uppercase()
+        && CHECKS[usize::try_from(digits.weighted(&WEIGHTS) % 11).unwrap_or_default()]
+            == bytes[17].to_ascii_uppercase()
 }
 
 /// South Korea: a date, and weights modulo 11.
@@ -270,7 +275,8 @@ pub(super) fn mrz(value: &str) -> bool {
     }
     let check = |fields: &[&[u8]], digit: u8| {
         let weights = [7_u32, 3, 1].into_iter().cycle();
-        let sum: u32 = fields.concat().iter().zip(weights).map(|(&byte, weight)| mrz_value(byte) * weight).sum();
+        let sum: u32 =
+            fields.concat().iter().zip(weights).map(|(&byte, weight)| mrz_value(byte) * weight).sum();
         u32::from(digit.wrapping_sub(b'0')) == sum % 10 || digit == b'<' && sum == 0
     };
     check(&[&bytes[..9]], bytes[9])
@@ -312,7 +318,11 @@ mod tests {
     // The values are the issuers' own specimens, or the ones that the checksums' descriptions work out.
     #[test]
     fn published_numbers_pass_and_their_neighbours_fail() {
-        numbers(german_tax_id, &["86095742719", "47036892816", "65929970489"], &["86095742718", "01234567890"]);
+        numbers(
+            german_tax_id,
+            &["86095742719", "47036892816", "65929970489"],
+            &["86095742718", "01234567890"],
+        );
         numbers(dutch_bsn, &["111222333", "123456782"], &["111222334", "000000000"]);
         numbers(belgian_rrn, &["85073003328", "17073003384"], &["85073003329"]);
         numbers(polish_pesel, &["44051401359", "02070803628"], &["44051401358", "44991401359"]);
@@ -335,6 +345,10 @@ mod tests {
         texts(british_nino, &["AB123456C", "AB 12 34 56 C"], &["BG123456A", "AB123456E", "DA123456C"]);
         texts(finnish_hetu, &["131052-308T"], &["131052-308U"]);
         texts(chinese_id, &["11010519491231002X"], &["110105194912310021"]);
-        texts(mrz, &["L898902C36UTO7408122F1204159ZE184226B<<<<<10"], &["L898902C36UTO7408122F1204159ZE184226B<<<<<11"]);
+        texts(
+            mrz,
+            &["L898902C36UTO7408122F1204159ZE184226B<<<<<10"],
+            &["L898902C36UTO7408122F1204159ZE184226B<<<<<11"],
+        );
     }
 }

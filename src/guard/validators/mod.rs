@@ -121,9 +121,24 @@ impl Validator {
             Self::SwissAhv => ids::swiss_ahv(&digits()),
             Self::ChineseId => ids::chinese_id(value),
             Self::KoreanRrn => ids::korean_rrn(&digits()),
-            Self::Nothing | Self::IndianPan | Self::Birthdate | Self::Password | Self::Key | Self::BareKey
-            | Self::ShortPassword | Self::Referred | Self::PrivateKey | Self::UriPassword | Self::Email | Self::Card | Self::Phone | Self::Ssn
-            | Self::Iban | Self::Ipv4 | Self::Ipv6 | Self::Entropy => true,
+            Self::Nothing
+            | Self::IndianPan
+            | Self::Birthdate
+            | Self::Password
+            | Self::Key
+            | Self::BareKey
+            | Self::ShortPassword
+            | Self::Referred
+            | Self::PrivateKey
+            | Self::UriPassword
+            | Self::Email
+            | Self::Card
+            | Self::Phone
+            | Self::Ssn
+            | Self::Iban
+            | Self::Ipv4
+            | Self::Ipv6
+            | Self::Entropy => true,
         }
     }
 }
@@ -131,6 +146,7 @@ impl Validator {
 /// Not the empty address, not the one for all, and no multicast (IEEE 802).
 fn is_someones_mac(address: &str) -> bool {
     let digit = |at: usize| address.as_bytes().get(at).copied().unwrap_or_default();
-    let multicast = digit(1).is_ascii_hexdigit() && matches!(digit(1), b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f' | b'B' | b'D' | b'F');
+    let multicast = digit(1).is_ascii_hexdigit()
+        && matches!(digit(1), b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f' | b'B' | b'D' | b'F');
     !multicast && address.bytes().any(|byte| !matches!(byte, b'0' | b':' | b'-'))
 }

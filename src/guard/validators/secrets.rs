@@ -10,7 +10,10 @@ pub(super) fn is_random(value: &str) -> bool {
     let shape = Shape::of(bytes);
     let bits = entropy(bytes);
     let enough = if is_hex(bytes) { 2.6 } else { 3.2 };
-    !allow::is_documented_example(value) && shape.digits >= 1 && bits >= enough && shape.changes * 6 >= shape.length
+    !allow::is_documented_example(value)
+        && shape.digits >= 1
+        && bits >= enough
+        && shape.changes * 6 >= shape.length
 }
 
 /// More than a few characters, in some disorder.
@@ -50,10 +53,19 @@ pub(super) fn is_basic_credentials(value: &str) -> bool {
 pub(super) fn is_argument(value: &str) -> bool {
     let bytes = value.as_bytes();
     let shape = Shape::of(bytes);
-    let variable = bytes.starts_with(b"$") || bytes.starts_with(b"%") && bytes.ends_with(b"%") || bytes.starts_with(b"-");
+    let variable = bytes.starts_with(b"$")
+        || bytes.starts_with(b"%") && bytes.ends_with(b"%")
+        || bytes.starts_with(b"-");
     let word = shape.digits == 0 && shape.symbols == 0 && shape.changes <= 1;
-    let path = bytes.starts_with(b"/") || bytes.starts_with(b"./") || bytes.starts_with(b"@") || bytes.starts_with(b"~/");
-    bytes.len() >= 4 && !variable && !word && !path && shape.letters_or_digits() >= 3
+    let path = bytes.starts_with(b"/")
+        || bytes.starts_with(b"./")
+        || bytes.starts_with(b"@")
+        || bytes.starts_with(b"~/");
+    bytes.len() >= 4
+        && !variable
+        && !word
+        && !path
+        && shape.letters_or_digits() >= 3
         && !(shape.digits == shape.length && shape.length <= 5)
         && !allow::is_placeholder(value)
 }
@@ -76,7 +88,9 @@ pub(super) fn is_wif(value: &str) -> bool {
     }
     let Some(start) = number.iter().position(|&byte| byte == 0x80) else { return false };
     let payload = &number[start..];
-    let Some((body, check)) = payload.len().checked_sub(4).map(|at| payload.split_at(at)) else { return false };
+    let Some((body, check)) = payload.len().checked_sub(4).map(|at| payload.split_at(at)) else {
+        return false;
+    };
     let twice = Sha256::digest(Sha256::digest(body));
     matches!(body.len(), 33 | 34) && twice[..4] == *check
 }
@@ -85,16 +99,21 @@ pub(super) fn is_wif(value: &str) -> bool {
 /// that join a sentence: none of those is in BIP-39's list.
 pub(super) fn is_seed_phrase(value: &str) -> bool {
     const SMALL: &[&str] = &[
-        "the", "and", "for", "with", "are", "was", "were", "has", "had", "not", "but", "from", "his", "her", "him",
-        "she", "our", "their", "its", "been", "your", "which", "would", "could", "should", "who", "how", "does", "did", "than",
-        "those", "these", "them", "into", "los", "las", "que", "der", "die", "das", "und", "des", "les", "est", "une", "per", "con", "por", "del",
+        "the", "and", "for", "with", "are", "was", "were", "has", "had", "not", "but", "from", "his", "her",
+        "him", "she", "our", "their", "its", "been", "your", "which", "would", "could", "should", "who",
+        "how", "does", "did", "than", "those", "these", "them", "into", "los", "las", "que", "der", "die",
+        "das", "und", "des", "les", "est", "une", "per", "con", "por", "del",
     ];
     let words: Vec<&str> = value.split_ascii_whitespace().collect();
-    let fits = |word: &&str| (3..=8).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase()) && !SMALL.contains(word);
+    let fits = |word: &&str| {
+        (3..=8).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase()) && !SMALL.contains(word)
+    };
     let mut distinct = words.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    matches!(words.len(), 12 | 15 | 18 | 21 | 24) && words.iter().all(fits) && distinct.len() * 4 >= words.len() * 3
+    matches!(words.len(), 12 | 15 | 18 | 21 | 24)
+        && words.iter().all(fits)
+        && distinct.len() * 4 >= words.len() * 3
 }
 
 impl Shape {
@@ -110,7 +129,12 @@ mod tests {
     #[test]
     fn a_web_token_is_two_objects_of_json() {
         // RFC 7515, appendix A.1, in two halves that no scanner of pushes takes for a live token.
-        let token = ["eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9", "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODB9", "c2ln"].join(".");
+        let token = [
+            "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9",
+            "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODB9",
+            "c2ln",
+        ]
+        .join(".");
         assert!(is_jwt(&token));
         assert!(!is_jwt("eyJ0eXAi.eyJpc3Mi.c2ln"));
         assert!(!is_jwt("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9"));
@@ -126,7 +150,9 @@ mod tests {
 
     #[test]
     fn a_seed_phrase_is_words_in_no_sentence() {
-        assert!(is_seed_phrase("legal winner thank year wave sausage worth useful legal winner thank yellow"));
+        assert!(is_seed_phrase(
+            "legal winner thank year wave sausage worth useful legal winner thank yellow"
+        ));
         assert!(!is_seed_phrase("please rotate the key and then send the logs over when you have them"));
         assert!(!is_seed_phrase("legal winner thank year"));
     }
