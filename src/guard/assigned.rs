@@ -3,6 +3,8 @@
 //! A walk over at most [`REACH`] bytes. It hands each thing that could be the value to a judge, together
 //! with what links the two, and stops at the first that the judge accepts.
 
+mod words;
+
 use std::ops::Range;
 
 /// How far from its key word a value may begin, in bytes.
@@ -36,151 +38,6 @@ impl Link {
     }
 }
 
-/// What follows a key word in the same identifier and makes it another thing.
-const NOT_THE_VALUE: &[&[u8]] = &[
-    b"length",
-    b"len",
-    b"count",
-    b"id",
-    b"ids",
-    b"name",
-    b"names",
-    b"hash",
-    b"hashed",
-    b"url",
-    b"uri",
-    b"path",
-    b"file",
-    b"type",
-    b"types",
-    b"field",
-    b"policy",
-    b"expiry",
-    b"expires",
-    b"expired",
-    b"expiration",
-    b"ttl",
-    b"limit",
-    b"limits",
-    b"budget",
-    b"usage",
-    b"version",
-    b"reset",
-    b"min",
-    b"max",
-    b"regex",
-    b"pattern",
-    b"label",
-    b"hint",
-    b"placeholder",
-    b"prompt",
-    b"required",
-    b"enabled",
-    b"rules",
-    b"ref",
-    b"format",
-    b"size",
-    b"bytes",
-    b"ring",
-    b"store",
-    b"manager",
-    b"provider",
-    b"class",
-    b"endpoint",
-    b"host",
-    b"encoding",
-    b"encoder",
-    b"algorithm",
-    b"alg",
-    b"parser",
-    b"index",
-    b"stream",
-    b"at",
-    b"on",
-    b"digest",
-    b"fingerprint",
-    b"checksum",
-    b"kind",
-    b"space",
-    b"santa",
-    b"confirm_label",
-    b"env",
-    b"arn",
-    b"bucket",
-    b"count_total",
-    b"dir",
-    b"folder",
-    b"mode",
-    b"issuer",
-    b"header_name",
-    b"key_name",
-    b"error",
-    b"errors",
-];
-
-/// Words that say that the value follows. Lower case.
-const SAYS: &[&str] = &[
-    "is",
-    "was",
-    "are",
-    "as",
-    "to",
-    "ist",
-    "lautet",
-    "lauten",
-    "war",
-    "sind",
-    "auf",
-    "est",
-    "sont",
-    "était",
-    "es",
-    "era",
-    "fue",
-    "son",
-    "è",
-    "sono",
-    "é",
-    "foi",
-    "são",
-    "jest",
-    "to",
-    "brzmi",
-    "było",
-    "это",
-    "был",
-    "была",
-    "będzie",
-    "är",
-    "er",
-    "on",
-    "olan",
-    "adalah",
-    "là",
-    "=",
-    "==",
-    "->",
-    "=>",
-    "→",
-    "–",
-    "—",
-    "-",
-    ":",
-    "equals",
-    "becomes",
-    "luidt",
-    "este",
-    "je",
-    "στο",
-    "είναι",
-    "є",
-    "use",
-    "try",
-];
-
-/// Signs that say so in scripts without spaces.
-const SAYS_CJK: &[&str] = &["是", "为", "為", "は", "：", "＝", "이", "가", "는", "은", "を", "成"];
-
 /// Walks from the end of a key word, at `key_end`, until `judge` accepts a value.
 pub(super) fn walk(
     text: &str,
@@ -198,6 +55,9 @@ pub(super) fn walk(
     }
     let closed = skip(bytes, named, |b| matches!(b, b'"' | b'\'' | b'`' | b']' | b')' | b'*' | b'\\'), 6);
     let blank = skip(bytes, closed, is_blank, 24);
+    if bytes.get(blank) == Some(&b'>') {
+        return element(text, blank + 1, judge);
+    }
     if let Some(after) = operator(bytes, blank) {
         return match assigned(text, key_end, after, judge) {
             Assigned::Found(range) => Some(range),
@@ -243,7 +103,7 @@ fn end_of_name(bytes: &[u8], key_end: usize) -> Option<usize> {
                 .or(word.strip_prefix(b"."))
                 .or(word.strip_prefix(b"-"))
                 .unwrap_or(word);
-            if NOT_THE_VALUE.iter().any(|no| no.eq_ignore_ascii_case(word)) {
+            if words::makes_another(word) {
                 return None;
             }
             start = at;
@@ -273,8 +133,7 @@ fn operator(bytes: &[u8], at: usize) -> Option<usize> {
     match found {
         Some(&b"::" | &b"==" | &b"!=") => None,
         Some(operator) => Some(at + operator.len()),
-        // `<password>…</password>`, and `("password", "…")`.
-        None if rest.first() == Some(&b'>') => Some(at + 1),
+        // `("password", "…")`.
         None if rest.first() == Some(&b',') => {
             let quote = skip(bytes, at + 1, is_blank, 4);
             matches!(bytes.get(quote), Some(b'"' | b'\'')).then_some(quote)
@@ -300,7 +159,13 @@ fn assigned(
     judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
 ) -> Assigned {
     let bytes = text.as_bytes();
-    let start = skip(bytes, after, |b| is_blank(b) || b == b'*', 24);
+    let start = skip(bytes, after, is_blank, 24);
+    // Two asterisks are bold type; more stand for what was left out.
+    let stars = skip(bytes, start, |b| b == b'*', 24) - start;
+    let start = skip(bytes, start + stars, is_blank, 4);
+    if stars > 2 || is_named_placeholder(&bytes[start..]) {
+        return Assigned::Other;
+    }
     let start = skip_word(bytes, start);
     let Some((range, link)) = value_at(text, start) else { return Assigned::Words };
     let range = if link == Link::Operator { cut(bytes, key_end, range) } else { range };
@@ -324,6 +189,35 @@ fn assigned(
     } else {
         Assigned::Words
     }
+}
+
+/// Whether `<password>` or `<your key here>` stands at the start of `rest`: letters, blanks and joints in
+/// angle brackets, with no closing tag of the same line after them.
+fn is_named_placeholder(rest: &[u8]) -> bool {
+    let Some(rest) = rest.strip_prefix(b"<") else { return false };
+    let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-' | b'_' | b'.' | b'\'');
+    let name = rest.iter().take(48).take_while(is_part).count();
+    let line = &rest[..rest.len().min(name + LONGEST)];
+    let line = &line[..memchr::memchr(b'\n', line).unwrap_or(line.len())];
+    name > 0 && rest.get(name) == Some(&b'>') && memchr::memmem::find(line, b"</").is_none()
+}
+
+/// The text of an element, from after its tag on to the next one: `<password>…</password>`.
+fn element(
+    text: &str,
+    from: usize,
+    judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
+) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let start = skip(bytes, from, |b| b.is_ascii_whitespace(), 16);
+    let window = &bytes[start..bytes.len().min(start + LONGEST)];
+    let end = memchr::memmem::find(window, b"</")?;
+    let data = window[..end].strip_prefix(b"<![CDATA[").map_or(0, |_| 9);
+    let value = window[data..end].trim_ascii_end();
+    let value = value.strip_suffix(b"]]>").unwrap_or(value);
+    let plain = !value.iter().any(|b| b.is_ascii_whitespace() || matches!(b, b'<' | b'>'));
+    let range = start + data..start + data + value.len();
+    (plain && judge(range.clone(), Link::Quoted)).then_some(range)
 }
 
 /// Skips what may stand between an operator and the value: a scheme, the prefix of a literal.
@@ -486,7 +380,7 @@ fn said(
         }
         if matches!(bytes[at], 0xe3..=0xef) {
             let script_end = end_of_script(bytes, at, end);
-            linked |= SAYS_CJK.iter().any(|sign| text[at..script_end].contains(sign));
+            linked |= words::says_in_script(&text[at..script_end]);
             at = script_end;
             continue;
         }
@@ -509,14 +403,10 @@ fn said(
         if word.ends_with('.') || word.ends_with('!') {
             return None;
         }
-        linked |= word.ends_with(':') || word.ends_with('=') || says(word);
+        linked |= word.ends_with(':') || word.ends_with('=') || words::says(word);
         at = word_end.max(at + 1);
     }
     None
-}
-
-fn says(word: &str) -> bool {
-    word.len() <= 12 && SAYS.iter().any(|says| *says == word || word.eq_ignore_ascii_case(says))
 }
 
 /// The message after a question: one value alone on the next line, perhaps after a time and a name.

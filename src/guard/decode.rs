@@ -52,22 +52,23 @@ pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
 
 /// The shortest word that is decoded, in characters: 12 bytes, an email or a short password.
 const SHORTEST: usize = 20;
+/// How many bytes are looked at together.
+const BLOCK: usize = 8;
 /// The longest: a longer one is a file, whose text is not a prompt's.
 const LONGEST: usize = 16 * 1024;
 
 /// Words of base64 in `text` that decode to text, with what they decode to.
 ///
-/// Every `SHORTEST`th byte is looked at first: a word that long cannot lie between two of them.
+/// Only every eighth byte's block of eight is looked at: a word of [`SHORTEST`] characters holds one whole.
 pub(super) fn words(text: &str, mut each: impl FnMut(Range<usize>, &str)) {
     let bytes = text.as_bytes();
-    let mut probe = SHORTEST - 1;
+    let is_digit = |b: &u8| DIGITS[usize::from(*b)] != 255;
     let mut past = 0;
-    while probe < bytes.len() {
-        if DIGITS[usize::from(bytes[probe])] == 255 {
-            probe += SHORTEST;
+    for (index, block) in bytes.as_chunks::<BLOCK>().0.iter().enumerate() {
+        let probe = index * BLOCK;
+        if probe < past || has_low_byte(u64::from_le_bytes(*block)) || !block.iter().all(is_digit) {
             continue;
         }
-        let is_digit = |b: &u8| DIGITS[usize::from(*b)] != 255;
         let start = probe - bytes[past..probe].iter().rev().take_while(|b| is_digit(b)).count();
         let end = probe + bytes[probe..].iter().take_while(|b| is_digit(b)).count();
         if (SHORTEST..=LONGEST).contains(&(end - start)) {
@@ -77,12 +78,21 @@ pub(super) fn words(text: &str, mut each: impl FnMut(Range<usize>, &str)) {
             }
         }
         past = end;
-        probe = end + SHORTEST;
     }
+}
+
+/// Whether a byte of `block` is less than `+`, the least digit: blanks, line ends, most punctuation.
+fn has_low_byte(block: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    block.wrapping_sub(EACH * 0x2b) & !block & (EACH * 0x80) != 0
 }
 
 /// What a word decodes to, if that is printable text.
 fn decoded_text(word: &[u8]) -> Option<String> {
+    // The first byte is a character below 0x80: its digit is of the alphabet's first half.
+    if DIGITS[usize::from(word[0])] >= 32 {
+        return None;
+    }
     let printable = |b: &u8| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t');
     let head = base64(&word[..word.len().min(12) / 4 * 4])?;
     if !head.iter().all(printable) {

@@ -3,6 +3,11 @@
 use super::allow;
 use super::assigned::Link;
 
+/// Whether `bytes` are small letters only, as most words of a sentence are; the first may be a capital.
+fn is_plain_word(bytes: &[u8]) -> bool {
+    bytes.iter().skip(1).all(|b| b.is_ascii_lowercase() || *b >= 0x80)
+}
+
 /// What a value is made of.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shape {
@@ -73,7 +78,7 @@ pub(super) fn entropy(value: &[u8]) -> f64 {
 /// Whether `value` can be the password that a key word names.
 pub(super) fn is_password(value: &str, link: Link) -> bool {
     let bytes = value.as_bytes();
-    if !(4..=200).contains(&bytes.len()) {
+    if !(4..=200).contains(&bytes.len()) || !link.is_loose() && is_plain_word(bytes) {
         return false;
     }
     let shape = Shape::of(bytes);
@@ -103,7 +108,7 @@ fn assigned_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
 
 /// A password in prose: it must not look like anything else that a sentence may hold.
 fn said_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
-    if shape.length < 6 || is_prose_thing(bytes, shape) {
+    if shape.length < 6 || is_prose_thing(bytes, shape) || is_assignment(bytes) {
         return false;
     }
     let symbols = shape.odd > 0 && shape.letters() >= 3 && (shape.digits > 0 || shape.length >= 8);
@@ -116,11 +121,21 @@ fn said_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
     enough || is_random_word(shape)
 }
 
+/// `name=value`: what another name is given. The name is of one case, as random letters seldom are.
+fn is_assignment(bytes: &[u8]) -> bool {
+    let name = bytes.iter().take_while(|b| b.is_ascii_alphabetic() || **b == b'_').count();
+    let one_case = |is_case: fn(&u8) -> bool| bytes[..name].iter().all(|b| is_case(b) || *b == b'_');
+    name >= 3
+        && (one_case(u8::is_ascii_lowercase) || one_case(u8::is_ascii_uppercase))
+        && bytes.get(name) == Some(&b'=')
+        && bytes.get(name + 1).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'"' | b'\''))
+}
+
 /// Whether `value` can be the key, token or secret that a key word names. `bare` words, such as `key`,
 /// name many other things as well.
 pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
     let bytes = value.as_bytes();
-    if !(8..=4096).contains(&bytes.len()) {
+    if !(8..=4096).contains(&bytes.len()) || is_plain_word(bytes) {
         return false;
     }
     let shape = Shape::of(bytes);

@@ -31,29 +31,22 @@ enum Fold {
 impl View {
     /// The view of `text`; none if it would be the text itself.
     pub fn of(text: &str) -> Option<Self> {
-        if !differs(text) {
-            return None;
+        let mut change = next_change(text, 0)?;
+        while is_variation_sign(&text[change.at..]) {
+            change = next_change(text, change.end)?;
         }
         let mut view = Self { text: String::with_capacity(text.len()), pieces: Vec::new() };
         let mut copied_to = 0;
-        let mut chars = text.char_indices();
-        while let Some((at, c)) = chars.next() {
-            let encoded_at = c == '%' && text.as_bytes()[at..].starts_with(b"%40");
-            let fold = if encoded_at { Fold::Put('@') } else { fold(c) };
-            if matches!(fold, Fold::Keep) {
-                continue;
-            }
+        let mut next = next_change(text, 0);
+        while let Some(Change { at, end, fold }) = next {
             view.copy(text, copied_to..at);
             match fold {
                 Fold::Keep | Fold::Drop => {}
                 Fold::Put(put) => view.put(at, &[put]),
-                Fold::Normalise => view.put(at, &std::iter::once(c).nfkc().collect::<Vec<_>>()),
+                Fold::Normalise => view.put(at, &text[at..end].nfkc().collect::<Vec<_>>()),
             }
-            copied_to = at + c.len_utf8();
-            if encoded_at {
-                chars.nth(1);
-                copied_to += 2;
-            }
+            copied_to = end;
+            next = next_change(text, end);
         }
         view.copy(text, copied_to..text.len());
         view.pieces.push(Piece { view: view.text.len(), original: text.len(), copied: true });
@@ -138,31 +131,51 @@ impl View {
     }
 }
 
-/// Whether anything in `text` could hide a value.
-fn differs(text: &str) -> bool {
-    if memchr::memmem::find(text.as_bytes(), b"%40").is_some() {
-        return true;
-    }
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(next) = next_beyond_ascii(bytes, at) {
-        let Some(c) = text[next..].chars().next() else { break };
-        if c != '\u{fe0f}' && !matches!(fold(c), Fold::Keep) {
-            return true;
-        }
-        at = next + c.len_utf8();
-    }
-    false
+/// A character, or an encoded one, that the view does not have as it is.
+struct Change {
+    at: usize,
+    end: usize,
+    fold: Fold,
 }
 
-/// The next byte from `from` on that begins a character beyond ASCII, block by block.
-fn next_beyond_ascii(bytes: &[u8], from: usize) -> Option<usize> {
+/// The first change from `from` on.
+fn next_change(text: &str, mut from: usize) -> Option<Change> {
+    while let Some(at) = next_suspect(text.as_bytes(), from) {
+        let rest = &text[at..];
+        if rest.starts_with("%40") {
+            return Some(Change { at, end: at + 3, fold: Fold::Put('@') });
+        }
+        let c = rest.chars().next()?;
+        from = at + c.len_utf8();
+        let fold = fold(c);
+        if !matches!(fold, Fold::Keep) {
+            return Some(Change { at, end: from, fold });
+        }
+    }
+    None
+}
+
+/// Whether a sign that chooses between a letter's and a picture's form comes next: emoji have it, and it
+/// alone hides nothing.
+fn is_variation_sign(rest: &str) -> bool {
+    rest.starts_with('\u{fe0f}')
+}
+
+/// The next byte from `from` on that begins a character which may have to go: past blocks of plain ASCII,
+/// and past the letters of most alphabets.
+fn next_suspect(bytes: &[u8], from: usize) -> Option<usize> {
     const BLOCK: usize = 32;
+    let is_suspect = |b: &u8| matches!(b, b'%' | 0xc2 | 0xcd | 0xd8 | 0xe1..=0xe3 | 0xef..);
     let mut at = from;
-    while bytes.get(at..at + BLOCK).is_some_and(<[u8]>::is_ascii) {
+    while at < bytes.len() {
+        let block = &bytes[at..bytes.len().min(at + BLOCK)];
+        let is_plain = block.iter().fold(true, |plain, b| plain & b.is_ascii() & (*b != b'%'));
+        if let Some(place) = (!is_plain).then(|| block.iter().position(is_suspect)).flatten() {
+            return Some(at + place);
+        }
         at += BLOCK;
     }
-    bytes[at.min(bytes.len())..].iter().position(|b| !b.is_ascii()).map(|place| at + place)
+    None
 }
 
 fn fold(c: char) -> Fold {

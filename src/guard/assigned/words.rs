@@ -1,0 +1,67 @@
+//! The words around a key word that say whether a value follows.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// What follows a key word in the same identifier and makes it another thing: `password_length`,
+/// `tokenCount`, `secret.name`. Lower case.
+const OTHER_THINGS: &str = "
+    alg algorithm arn at bucket budget bytes checksum class count dir digest enabled encoder encoding endpoint
+    env error errors expiration expired expires expiry field file fingerprint folder format hash hashed hint
+    host id ids index issuer kind label len length limit limits manager max min mode name names on parser path
+    pattern placeholder policy prompt provider ref regex required reset ring rules santa size space store
+    stream ttl type types uri url usage version
+    age attempts button changed confirm confirmation cost created description docs dialog event exists
+    form generator handler help icon info input interval invalid last lifetime lookup map message missing
+    model msg needed num number optional page param params picker pos position price rate rotation schema
+    scope scopes screen service set sha source state status strength text title total tooltip updated
+    used valid validation validator view visible window";
+
+/// Words and signs that say that the value follows. Lower case.
+const SAYS: &str = "
+    = == -> => → – — - :
+    is was are as to equals becomes use try
+    ist lautet lauten war sind auf
+    est sont était
+    es era fue son
+    è sono é foi são
+    jest to brzmi było będzie
+    это был была є
+    är er on olan adalah là luidt este je στο είναι";
+
+/// Signs that say so in scripts without blanks.
+const SAYS_IN_SCRIPT: &[&str] = &["是", "为", "為", "は", "：", "＝", "이", "가", "는", "은", "を", "成"];
+
+/// The longest word of the lists, in bytes.
+const LONGEST: usize = 16;
+
+/// The words of a list.
+fn set(list: &'static str) -> HashSet<&'static [u8]> {
+    list.split_whitespace().map(str::as_bytes).collect()
+}
+
+/// Whether `word` is in `set`, whatever its case in ASCII.
+fn holds(set: &HashSet<&'static [u8]>, word: &[u8]) -> bool {
+    let mut buffer = [0; LONGEST];
+    let Some(lower) = buffer.get_mut(..word.len()) else { return false };
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    set.contains(&*lower)
+}
+
+/// Whether `word`, a part of the key word's identifier, makes it another thing.
+pub(super) fn makes_another(word: &[u8]) -> bool {
+    static SET: LazyLock<HashSet<&'static [u8]>> = LazyLock::new(|| set(OTHER_THINGS));
+    holds(&SET, word)
+}
+
+/// Whether `word` says that the value follows.
+pub(super) fn says(word: &str) -> bool {
+    static SET: LazyLock<HashSet<&'static [u8]>> = LazyLock::new(|| set(SAYS));
+    holds(&SET, word.as_bytes())
+}
+
+/// Whether one of `signs`, a run without blanks, says so.
+pub(super) fn says_in_script(signs: &str) -> bool {
+    SAYS_IN_SCRIPT.iter().any(|sign| signs.contains(sign))
+}

@@ -1,0 +1,147 @@
+//! What a rule finds at one of its anchors.
+
+use super::super::assigned::{self, Link};
+use super::super::rules::{Edge, How, Rule};
+use super::super::validators::Validator;
+use super::super::{allow, armour, email, numbers, uri, value};
+use super::other_keys::names_another;
+use std::ops::Range;
+
+/// How far before a match its context word may stand, in bytes.
+const CONTEXT_REACH: usize = 64;
+
+/// How far before a pronoun the word that it stands for may be, in bytes.
+const REFERRED_REACH: usize = 240;
+
+/// What `rule` finds at its `anchor`.
+pub(super) fn check(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Range<usize>> {
+    match rule.how {
+        How::Anchor => match_at(rule, text, anchor.start),
+        How::Word => {
+            let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'~' | b'-');
+            let back =
+                text.as_bytes()[..anchor.start].iter().rev().take(rule.back).take_while(is_part).count();
+            match_at(rule, text, anchor.start - back)
+        }
+        How::Assigned => assigned_to(rule, text, anchor),
+        How::Native => match rule.validator {
+            Validator::UriPassword => uri::password(text, anchor.start),
+            Validator::Email => email::address(text, anchor.start),
+            Validator::PrivateKey => armour::private_key(text, anchor.start),
+            _ => None,
+        },
+        How::Digits | How::Number => None,
+    }
+}
+
+/// The rule's expression at `start`, with its edges, its words around, and its validator.
+pub(super) fn match_at(rule: &Rule, text: &str, start: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    if rule.edge != Edge::None && !opens(bytes, start) {
+        return None;
+    }
+    let window = &bytes[start..bytes.len().min(start + rule.window)];
+    let expression = rule.expression()?;
+    let (whole, part) = if expression.captures_len() > 1 {
+        let captures = expression.captures(window)?;
+        (captures.get(0)?.range(), captures.get(1)?.range())
+    } else {
+        let whole = expression.find(window)?.range();
+        (whole.clone(), whole)
+    };
+    if rule.edge == Edge::Word && !closes(bytes, start + whole.end) {
+        return None;
+    }
+    let range = snap(text, start + part.start..start + part.end);
+    let found = text.get(range.clone())?;
+    (!found.is_empty() && rule.validator.accepts(found) && has_context(rule, bytes, start)).then_some(range)
+}
+
+/// Whether one of the rule's words stands before `start`.
+fn has_context(rule: &Rule, bytes: &[u8], start: usize) -> bool {
+    if rule.context.is_empty() {
+        return true;
+    }
+    let before = numbers::before(
+        bytes,
+        start,
+        if rule.validator == Validator::Referred { REFERRED_REACH } else { CONTEXT_REACH },
+    );
+    rule.context.iter().any(|word| {
+        let mut places = memchr::memmem::find_iter(&before, word.as_bytes());
+        places.any(|at| word.len() > 4 || allow::stands_alone(&before, at..at + word.len()))
+    })
+}
+
+/// The value that the rule's key word names.
+fn assigned_to(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let before = anchor.start.checked_sub(1).map_or(b' ', |last| bytes[last]);
+    let first = bytes[anchor.start];
+    let camel = first.is_ascii_uppercase() && before.is_ascii_lowercase();
+    let joined = before.is_ascii_alphabetic() && first.is_ascii_alphabetic() && !camel;
+    if joined && rule.edge != Edge::None && !numbers::ends_an_escape(bytes, anchor.start) {
+        return None;
+    }
+    let short = matches!(rule.validator, Validator::ShortPassword);
+    if short && bytes.get(anchor.end).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) {
+        return None;
+    }
+    if !has_context(rule, bytes, anchor.end) || names_another(rule.validator, bytes, anchor.start) {
+        return None;
+    }
+    let mut found = assigned::walk(text, anchor.end, &mut |range, link| {
+        let Some(found) = text.get(range.clone()) else { return false };
+        judge(rule, found, link) && !allow::holds_token(&bytes[range])
+    })?;
+    // A full stop may be the sentence's or the password's last character. Hiding it costs the sentence less.
+    let is_password =
+        matches!(rule.validator, Validator::Password | Validator::ShortPassword | Validator::Referred);
+    if is_password && bytes.get(found.end) == Some(&b'.') {
+        found.end += 1;
+    }
+    Some(found)
+}
+
+fn judge(rule: &Rule, found: &str, link: Link) -> bool {
+    if let Some(expression) = rule.expression() {
+        if expression.find(found.as_bytes()).is_none_or(|whole| whole.end() != found.len()) {
+            return false;
+        }
+    }
+    match rule.validator {
+        Validator::Password => value::is_password(found, link),
+        Validator::Referred => !link.is_loose() && value::is_password(found, Link::Adjacent),
+        Validator::ShortPassword => {
+            value::is_password(found, if link.is_loose() { Link::Said } else { Link::Adjacent })
+        }
+        Validator::Key => value::is_key(found, link, false),
+        Validator::BareKey => value::is_key(found, link, true),
+        other => other.accepts(found),
+    }
+}
+
+/// Whether nothing before `start` belongs to the same word.
+fn opens(bytes: &[u8], start: usize) -> bool {
+    let Some(&before) = start.checked_sub(1).and_then(|last| bytes.get(last)) else { return true };
+    let part = before.is_ascii_alphanumeric() || before == b'_';
+    let encoded =
+        start >= 3 && bytes[start - 3] == b'%' && bytes[start - 2..start].iter().all(u8::is_ascii_hexdigit);
+    !part || numbers::ends_an_escape(bytes, start) || encoded
+}
+
+/// Whether nothing at `end` belongs to the same word.
+fn closes(bytes: &[u8], end: usize) -> bool {
+    bytes.get(end).is_none_or(|after| !after.is_ascii_alphanumeric() && *after != b'_')
+}
+
+/// The range, widened to whole characters.
+fn snap(text: &str, mut range: Range<usize>) -> Range<usize> {
+    while !text.is_char_boundary(range.start) {
+        range.start -= 1;
+    }
+    while !text.is_char_boundary(range.end) {
+        range.end += 1;
+    }
+    range
+}
