@@ -3,15 +3,16 @@
 mod anchor;
 mod digits;
 mod other_keys;
+mod prefilter;
 mod random;
 
+use self::prefilter::Prefilter;
 use super::resolve::{Hit, resolve};
 use super::rules::{self, How, OptIn, Rule};
 use super::validators::Validator;
 use super::view::View;
 use super::{Finding, Tier, allow, decode};
 use crate::error::{Error, Result};
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use std::sync::LazyLock;
 
 /// The longest text that is scanned, in bytes. A longer one is an error, not a slow scan.
@@ -47,7 +48,7 @@ impl Options {
 
 /// Finds what the rules describe. Built once, used for any number of texts, from any number of threads.
 pub struct Scanner {
-    anchors: AhoCorasick,
+    anchors: Prefilter,
     /// For each anchor, the rules that it is one of.
     by_anchor: Vec<Vec<&'static Rule>>,
     /// Rules that the pass over digits asks, by the validator that reads them.
@@ -66,9 +67,6 @@ impl std::fmt::Debug for Scanner {
 impl Scanner {
     /// A scanner with the rules that `options` ask for.
     ///
-    /// # Panics
-    ///
-    /// Never: the anchors are compiled in, and tests build every scanner there is.
     #[must_use]
     pub fn new(options: &Options) -> Self {
         let mut words: Vec<String> = Vec::new();
@@ -84,14 +82,8 @@ impl Scanner {
                 by_anchor[place].push(rule);
             }
         }
-        let anchors = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::DFA))
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .build(&words)
-            .expect("a few hundred short words make a small automaton");
         Self {
-            anchors,
+            anchors: Prefilter::new(&words),
             by_anchor,
             digits: active().filter(|rule| rule.how == How::Digits).collect(),
             numbers: active().filter(|rule| rule.how == How::Number).collect(),
@@ -135,21 +127,23 @@ impl Scanner {
     /// How many anchors are in `text`: the prefilter alone, for measurements.
     #[must_use]
     pub fn count_anchors(&self, text: &str) -> usize {
-        self.anchors.find_overlapping_iter(text).count()
+        let mut count = 0;
+        self.anchors.each(text.as_bytes(), |_, _| count += 1);
+        count
     }
 
     fn scan_plain(&self, text: &str, hits: &mut Vec<Hit>) {
         let mut crowd = Crowd::default();
-        for anchor in self.anchors.find_overlapping_iter(text) {
-            if crowd.is_full(text.as_bytes(), anchor.start()) {
-                continue;
+        self.anchors.each(text.as_bytes(), |number, anchor| {
+            if crowd.is_full(text.as_bytes(), anchor.start) {
+                return;
             }
-            for rule in &self.by_anchor[anchor.pattern().as_usize()] {
-                if let Some(range) = anchor::check(rule, text, anchor.range()) {
+            for rule in &self.by_anchor[number] {
+                if let Some(range) = anchor::check(rule, text, anchor.clone()) {
                     hits.push(Hit { rule, range });
                 }
             }
-        }
+        });
         self.scan_digits(text, hits);
         if let Some(rule) = self.suspicion {
             random::scan_random(text, |range| hits.push(Hit { rule, range }));
@@ -175,6 +169,7 @@ impl Scanner {
 /// time a byte than another.
 #[derive(Default)]
 struct Crowd {
+    start: usize,
     end: usize,
     count: usize,
 }
@@ -187,12 +182,13 @@ impl Crowd {
 
     /// Whether the word that `at` is in has had enough.
     fn is_full(&mut self, bytes: &[u8], at: usize) -> bool {
-        if at >= self.end {
+        if !(self.start..self.end).contains(&at) {
             let is_part = |b: &&u8| {
                 b.is_ascii_alphanumeric()
                     || matches!(b, b'-' | b'_' | b'.' | b'/' | b'+' | b'=' | b'~' | b':' | b'%' | b'@')
             };
             self.end = at + bytes[at..].iter().take(Self::WORD).take_while(is_part).count();
+            self.start = at;
             self.count = 0;
         }
         self.count += 1;
