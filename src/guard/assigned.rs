@@ -390,10 +390,10 @@ fn said(
                 .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, 0xe3..=0xef))
                 .count();
         let word = &text[at..floor(text, word_end)];
-        let range = bare(bytes, at);
-        if (linked || place == 0) && range.len() >= 5 {
+        if (linked || place == 0) && word.len() >= 5 && !super::value::is_plain_word(word.as_bytes()) {
+            let range = bare(bytes, at);
             let link = if linked { Link::Said } else { Link::Adjacent };
-            if judge(range.clone(), link) {
+            if range.len() >= 5 && judge(range.clone(), link) {
                 return Some(range);
             }
         }
@@ -403,7 +403,7 @@ fn said(
         if word.ends_with('.') || word.ends_with('!') {
             return None;
         }
-        linked |= word.ends_with(':') || word.ends_with('=') || words::says(word);
+        linked = linked || word.ends_with(':') || word.ends_with('=') || words::says(word);
         at = word_end.max(at + 1);
     }
     None

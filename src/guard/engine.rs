@@ -178,7 +178,7 @@ impl Crowd {
     /// How much of a word is looked at together, in bytes.
     const WORD: usize = 512;
     /// How many anchors that much text may have.
-    const MOST: usize = 24;
+    const MOST: usize = 12;
 
     /// Whether the word that `at` is in has had enough.
     fn is_full(&mut self, bytes: &[u8], at: usize) -> bool {

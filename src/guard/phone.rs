@@ -176,19 +176,17 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
             .find(|&n| is_international(run, n, skip))
             .map(|n| run.range(n));
     }
-    if numbers::other_number(bytes, run.start) {
-        return None;
-    }
+    // What the groups allow is asked first: it costs less than to read the words before them.
+    let shaped = (1..=run.groups().len()).rev().find(|&n| fits(n) && is_shaped(run, n));
+    let found = shaped.or_else(|| (1..=run.groups().len()).rev().find(|&n| fits(n) && could_be(run, n)))?;
     let label = numbers::label(bytes, run.start, 40);
     static NOT: LazyLock<Words> = LazyLock::new(|| Words::new(NOT_PHONES));
-    if NOT.are_in(&label) {
+    if numbers::other_number(bytes, run.start) || NOT.are_in(&label) {
         return None;
     }
-    let shaped = (1..=run.groups().len()).rev().filter(|&n| fits(n)).find(|&n| is_shaped(run, n));
-    let found = shaped.or_else(|| {
-        let mut said = (1..=run.groups().len()).rev().filter(|&n| fits(n)).filter(|&n| could_be(run, n));
-        said.find(|_| says_so(&label) || follows_an_email(bytes, run.start))
-    })?;
+    if shaped.is_none() && !says_so(&label) && !follows_an_email(bytes, run.start) {
+        return None;
+    }
     (!is_fiction(run, found)).then(|| run.range(found))
 }
 

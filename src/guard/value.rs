@@ -3,9 +3,18 @@
 use super::allow;
 use super::assigned::Link;
 
-/// Whether `bytes` are small letters only, as most words of a sentence are; the first may be a capital.
-fn is_plain_word(bytes: &[u8]) -> bool {
-    bytes.iter().skip(1).all(|b| b.is_ascii_lowercase() || *b >= 0x80)
+/// Whether `bytes` are what most words of a sentence are: small letters, the first perhaps a capital, with
+/// one or two joints between them.
+pub(super) fn is_plain_word(bytes: &[u8]) -> bool {
+    let mut joints = 0;
+    let rest = bytes.get(1..).unwrap_or_default();
+    rest.iter().all(|b| match b {
+        b'-' | b'.' | b':' | b',' | b'_' | b'/' => {
+            joints += 1;
+            joints <= 2
+        }
+        _ => b.is_ascii_lowercase() || *b >= 0x80,
+    })
 }
 
 /// What a value is made of.

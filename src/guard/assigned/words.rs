@@ -1,6 +1,5 @@
 //! The words around a key word that say whether a value follows.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 /// What follows a key word in the same identifier and makes it another thing: `password_length`,
@@ -35,29 +34,29 @@ const SAYS_IN_SCRIPT: &[&str] = &["是", "为", "為", "は", "：", "＝", "이
 /// The longest word of the lists, in bytes.
 const LONGEST: usize = 16;
 
-/// The words of a list.
-fn set(list: &'static str) -> HashSet<&'static [u8]> {
-    list.split_whitespace().map(str::as_bytes).collect()
+/// The words of a list, by their length in bytes.
+type Set = [Vec<&'static [u8]>; LONGEST + 1];
+
+fn set(list: &'static str) -> Set {
+    let mut set = Set::default();
+    list.split_whitespace().for_each(|word| set[word.len()].push(word.as_bytes()));
+    set
 }
 
 /// Whether `word` is in `set`, whatever its case in ASCII.
-fn holds(set: &HashSet<&'static [u8]>, word: &[u8]) -> bool {
-    let mut buffer = [0; LONGEST];
-    let Some(lower) = buffer.get_mut(..word.len()) else { return false };
-    lower.copy_from_slice(word);
-    lower.make_ascii_lowercase();
-    set.contains(&*lower)
+fn holds(set: &Set, word: &[u8]) -> bool {
+    set.get(word.len()).is_some_and(|words| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
 }
 
 /// Whether `word`, a part of the key word's identifier, makes it another thing.
 pub(super) fn makes_another(word: &[u8]) -> bool {
-    static SET: LazyLock<HashSet<&'static [u8]>> = LazyLock::new(|| set(OTHER_THINGS));
+    static SET: LazyLock<Set> = LazyLock::new(|| set(OTHER_THINGS));
     holds(&SET, word)
 }
 
 /// Whether `word` says that the value follows.
 pub(super) fn says(word: &str) -> bool {
-    static SET: LazyLock<HashSet<&'static [u8]>> = LazyLock::new(|| set(SAYS));
+    static SET: LazyLock<Set> = LazyLock::new(|| set(SAYS));
     holds(&SET, word.as_bytes())
 }
 

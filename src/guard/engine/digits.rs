@@ -65,7 +65,9 @@ impl Scanner {
         if run.groups().last().is_none_or(|last| last.total < 7) {
             return run.groups().last().map_or(0, |last| last.end);
         }
-        if !numbers::opens(bytes, start) {
+        // No number is written as single digits, but for a country's code before the rest.
+        let single = run.groups().iter().take(2).all(|group| group.length == 1);
+        if single || !numbers::opens(bytes, start) {
             return 0;
         }
         let found = [
