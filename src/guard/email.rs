@@ -130,7 +130,9 @@ pub(super) fn address(text: &str, at: usize) -> Option<Range<usize>> {
         && bytes.get(end + 1).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'/')
         && !domain.contains("mail");
     let before = bytes[..start].last().copied().unwrap_or(b' ');
-    let in_uri = matches!(before, b'/' | b':') && in_authority(bytes, start) || before == b'@';
+    let in_uri = matches!(before, b'/' | b':' | b'#' | b'!' | b'$' | b'*' | b'^' | b'&' | b'=' | b'?')
+        && in_authority(bytes, start)
+        || before == b'@';
     let call = after == b'(';
     (is_domain && !shown && !nobody && !remote && !in_uri && !call && !is_message_id(bytes, start))
         .then_some(start..end)
@@ -175,7 +177,11 @@ fn in_authority(bytes: &[u8], start: usize) -> bool {
         .iter()
         .rposition(|b| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'('))
         .map_or(0, |at| at + 1);
-    super::allow::contains(&window[word..], b"://")
+    let uri = &window[word..];
+    let Some(scheme) = memchr::memmem::find(uri, b"://") else { return false };
+    let authority = &uri[scheme + 3..];
+    let ends = |b: &u8| matches!(b, b'/' | b'?');
+    !authority.iter().any(ends) || authority.contains(&b':') && !authority.contains(&b'/')
 }
 
 fn is_message_id(bytes: &[u8], start: usize) -> bool {

@@ -104,6 +104,9 @@ pub(super) fn is_password(value: &str, link: Link) -> bool {
 
 /// A password after an operator: most things that are no word, name or expression.
 fn assigned_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
+    if bytes.contains(&b' ') && !is_spaced_password(bytes) {
+        return false;
+    }
     if shape.letters() == 0 && shape.symbols == 0 {
         return shape.digits >= 6 && bytes.len() == shape.length && link == Link::Quoted;
     }
@@ -113,6 +116,24 @@ fn assigned_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
         || is_random_word(shape)
         || is_phrase(bytes, 4);
     long_enough && mixed && !is_identifier(bytes, shape, link)
+}
+
+/// Whether words with blanks between them are a password: four small words or more, as dice choose them, or
+/// up to three of which none is a word of a language. All else in quotation marks is a text to be shown.
+fn is_spaced_password(bytes: &[u8]) -> bool {
+    const SMALL: &[&[u8]] = &[
+        b"the", b"your", b"you", b"is", b"must", b"a", b"to", b"and", b"or", b"not", b"be", b"for", b"of",
+        b"in", b"no", b"with", b"this", b"at", b"are", b"der", b"das", b"ist", b"und", b"el", b"la", b"de",
+        b"le", b"est",
+    ];
+    let mut words = bytes.split(|&b| b == b' ');
+    let count = words.clone().count();
+    let small = |word: &[u8]| (3..=10).contains(&word.len()) && word.iter().all(u8::is_ascii_lowercase);
+    if count >= 4 {
+        return words.all(|word| small(word) && !SMALL.contains(&word));
+    }
+    let ends = bytes.starts_with(b" ") || bytes.ends_with(b" ");
+    !ends && !words.any(|word| word.len() < 2 || word.len() >= 3 && is_plain_word(word))
 }
 
 /// A password in prose: it must not look like anything else that a sentence may hold.
@@ -155,6 +176,9 @@ pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
 }
 
 fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
+    if is_compound(bytes) {
+        return false;
+    }
     if shape.length < 16 {
         return !bare && link != Link::Adjacent && short_secret(bytes, shape, link);
     }
@@ -165,7 +189,8 @@ fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
         return shape.odd >= 2 && shape.letters() >= 8 && shape.distinct >= 10 && !bare;
     }
     if is_hex(bytes) || is_uuid(bytes) {
-        return shape.distinct >= 8 && shape.length >= 20 && (link != Link::Adjacent || !bare);
+        let named = link != Link::Adjacent || !bare && !is_uuid(bytes);
+        return shape.distinct >= 8 && shape.length >= 20 && named;
     }
     let bits = entropy(bytes);
     shape.letters() >= 4
@@ -194,6 +219,7 @@ fn is_not_a_value(bytes: &[u8]) -> bool {
         || starts(b"//")
         || is_path(bytes)
         || is_call(bytes)
+        || is_borrowed(bytes)
         || is_date(bytes)
         || is_email(bytes)
         || allow::contains(bytes, b"${")
@@ -203,15 +229,34 @@ fn is_not_a_value(bytes: &[u8]) -> bool {
         || allow::contains(bytes, b"...")
 }
 
-/// `name(…`, `name[…`: an expression of a program.
+/// `name(…`, `name[…`, `&Name`: an expression of a program.
 fn is_call(bytes: &[u8]) -> bool {
-    let name = bytes.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')).count();
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':');
+    let bytes = bytes.strip_prefix(b"&mut ").or(bytes.strip_prefix(b"&")).unwrap_or(bytes);
+    let name = bytes.iter().take_while(|b| is_name(b)).count();
+    let (head, rest) = bytes.split_at(name);
+    let inner =
+        || rest[1..].iter().all(|b| is_name(b) || matches!(b, b',' | b' ' | b')' | b']' | b'"' | b'\''));
     name >= 2
-        && matches!(bytes.get(name), Some(b'(' | b'['))
-        && bytes[..name].iter().any(u8::is_ascii_lowercase)
-        && matches!(bytes.last(), Some(b')' | b']' | b'(' | b'}' | b';' | b',' | b'?'))
+        && matches!(rest.first(), Some(b'(' | b'['))
+        && head.iter().all(|b| !b.is_ascii_digit())
+        && (rest.len() == 1 || inner() && matches!(bytes.last(), Some(b')' | b']' | b'(' | b'[')))
+        || name >= 2
+            && head.iter().any(u8::is_ascii_lowercase)
+            && matches!(rest.first(), Some(b'(' | b'['))
+            && matches!(bytes.last(), Some(b')' | b']' | b'(' | b'}' | b';' | b',' | b'?'))
         || bytes.ends_with(b"()")
+        || bytes.ends_with(b"()[")
         || bytes.ends_with(b"();")
+}
+
+/// `&Name`, `&'static str`: a borrowed thing's type.
+fn is_borrowed(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(b"&").is_some_and(|rest| {
+        let name = rest.strip_prefix(b"mut ").unwrap_or(rest);
+        !name.is_empty()
+            && name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b':' | b'\'' | b' '))
+    })
 }
 
 fn is_path(bytes: &[u8]) -> bool {
@@ -426,6 +471,18 @@ fn is_measure(bytes: &[u8]) -> bool {
         && unit.len() <= 10
         && unit.iter().all(u8::is_ascii_lowercase)
         && (unit.len() <= 3 || digits <= 2)
+}
+
+/// `gpt-4o-mini-2024-07-18`: words, numbers and short marks, joined by hyphens, as models and releases are
+/// named.
+fn is_compound(bytes: &[u8]) -> bool {
+    let part = |part: &[u8]| {
+        let shape = Shape::of(part);
+        let word = shape.digits == 0 && shape.symbols == 0 && shape.changes <= 1 && part.len() <= 12;
+        let number = shape.digits == part.len() && part.len() <= 8;
+        word || number || part.len() <= 3 && shape.symbols <= 1
+    };
+    bytes.iter().filter(|b| **b == b'-').count() >= 2 && bytes.split(|b| *b == b'-').all(part)
 }
 
 /// `config.yaml`, `db-1.prod.internal`, `a.b.c`.

@@ -16,13 +16,21 @@ const OTHER_THINGS: &str = "
     scope scopes screen service set sha source state status strength text title total tooltip updated
     used valid validation validator view visible window";
 
+/// What follows a key word as a word of its own and makes it another thing: `password policy`, `token usage`.
+/// Lower case.
+const OTHER_SUBJECTS: &str = "
+    policy policies rules requirements requirement manager managers hashing hash hashes length generator
+    generation field fields strength usage limit limits budget format expiry expiration screen page form
+    prompt dialog complexity history rotation validation validator protection count types storage endpoint
+    takeaways findings dates points results metrics features ideas insights";
+
 /// Words and signs that say that the value follows. Lower case.
 const SAYS: &str = "
     = == -> => → – — - :
     is was are as to equals becomes use try
     ist lautet lauten war sind auf
     est sont était
-    es era fue son
+    c'est cest es era fue son
     è sono é foi são
     jest to brzmi było będzie
     это был была є
@@ -52,6 +60,12 @@ fn holds(set: &Set, word: &[u8]) -> bool {
 pub(super) fn makes_another(word: &[u8]) -> bool {
     static SET: LazyLock<Set> = LazyLock::new(|| set(OTHER_THINGS));
     holds(&SET, word)
+}
+
+/// Whether `word`, the next one after the key word, makes it another thing.
+pub(super) fn is_another_subject(word: &str) -> bool {
+    static SET: LazyLock<Set> = LazyLock::new(|| set(OTHER_SUBJECTS));
+    holds(&SET, word.trim_end_matches([':', ',', '.', ';', '?']).as_bytes())
 }
 
 /// Whether `word` says that the value follows.

@@ -10,6 +10,12 @@ use std::ops::Range;
 /// How far before a match its context word may stand, in bytes.
 const CONTEXT_REACH: usize = 64;
 
+/// Key words after which the user's name comes first.
+const NAME_FIRST: &[&str] = &["login", "логин", "доступ"];
+
+/// A key word of this many bytes may end a longer word.
+const LONG: usize = 5;
+
 /// How far before a pronoun the word that it stands for may be, in bytes.
 const REFERRED_REACH: usize = 240;
 
@@ -79,7 +85,9 @@ fn assigned_to(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Range<us
     let before = anchor.start.checked_sub(1).map_or(b' ', |last| bytes[last]);
     let first = bytes[anchor.start];
     let camel = first.is_ascii_uppercase() && before.is_ascii_lowercase();
-    let joined = before.is_ascii_alphabetic() && first.is_ascii_alphabetic() && !camel;
+    // `PGPASSWORD`, `accesstoken`: a long key word may end another word. A short one, as in `compass`, not.
+    let length = anchor.len();
+    let joined = length < LONG && before.is_ascii_alphabetic() && first.is_ascii_alphabetic() && !camel;
     if joined && rule.edge != Edge::None && !numbers::ends_an_escape(bytes, anchor.start) {
         return None;
     }
@@ -90,9 +98,13 @@ fn assigned_to(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Range<us
     if !has_context(rule, bytes, anchor.end) || names_another(rule.validator, bytes, anchor.start) {
         return None;
     }
+    // After `login:` a name comes first, often with digits in it.
+    let names_user =
+        NAME_FIRST.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(&bytes[anchor.clone()]));
     let mut found = assigned::walk(text, anchor.end, &mut |range, link| {
         let Some(found) = text.get(range.clone()) else { return false };
-        judge(rule, found, link) && !allow::holds_token(&bytes[range])
+        let is_name = names_user && !found.bytes().any(|b| b.is_ascii_punctuation() && !b"._-@".contains(&b));
+        judge(rule, found, link) && !is_name && !allow::holds_token(&bytes[range])
     })?;
     // A full stop may be the sentence's or the password's last character. Hiding it costs the sentence less.
     let is_password =

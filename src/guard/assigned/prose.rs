@@ -1,0 +1,108 @@
+//! Values in sentences: `the password is …`, and a question with its answer on the next line.
+
+use super::span::bare;
+use super::{LONGEST, Link, MOST_WORDS, REACH, is_blank, skip, words};
+use std::ops::Range;
+
+/// A value in prose, in the key word's sentence. `linked`: something already said that it follows.
+pub(super) fn said(
+    text: &str,
+    from: usize,
+    mut linked: bool,
+    judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
+) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let end = bytes.len().min(from + REACH);
+    let mut at = from;
+    for place in 0..MOST_WORDS {
+        at = skip(
+            bytes,
+            at,
+            |b| {
+                is_blank(b)
+                    || matches!(b, b',' | b'(' | b'"' | b'\'' | b'`' | b'*' | b'|' | b')' | b'[' | b';')
+            },
+            16,
+        );
+        if at >= end || bytes[at] == b'\n' || bytes[at] == b'\r' {
+            return None;
+        }
+        if matches!(bytes[at], 0xe3..=0xef) {
+            let script_end = end_of_script(bytes, at, end);
+            linked |= words::says_in_script(&text[at..script_end]);
+            at = script_end;
+            continue;
+        }
+        let word_end = at
+            + bytes[at..end]
+                .iter()
+                .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, 0xe3..=0xef))
+                .count();
+        let word = &text[at..floor(text, word_end)];
+        if place == 0 && !linked && words::is_another_subject(word) {
+            return None;
+        }
+        if (linked || place == 0) && word.len() >= 5 && !super::super::value::is_plain_word(word.as_bytes()) {
+            let range = bare(bytes, at);
+            // Quotation marks say as much as a verb does: `IDENTIFIED BY '…'`.
+            let quoted = matches!(bytes[at - 1], b'"' | b'\'' | b'`');
+            let link = if linked || quoted { Link::Said } else { Link::Adjacent };
+            if range.len() >= 5 && judge(range.clone(), link) {
+                return Some(range);
+            }
+        }
+        if word.ends_with('?') {
+            return answer(text, word_end, judge);
+        }
+        if word.ends_with('.') || word.ends_with('!') {
+            return None;
+        }
+        linked = linked || word.ends_with(':') || word.ends_with('=') || words::says(word);
+        at = word_end.max(at + 1);
+    }
+    None
+}
+
+/// The message after a question: one value alone on the next line, perhaps after a time and a name.
+pub(super) fn answer(
+    text: &str,
+    from: usize,
+    judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
+) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let rest = &bytes[from..bytes.len().min(from + 8)];
+    let line = from + memchr::memchr(b'\n', rest)? + 1;
+    let line = skip(bytes, line, |b| b.is_ascii_whitespace(), 4);
+    let window = &bytes[line..bytes.len().min(line + LONGEST)];
+    let end = line + memchr::memchr(b'\n', window).unwrap_or(window.len());
+    let content = bytes[line..end].trim_ascii_end();
+    let start = memchr::memrchr(b' ', content).map_or(0, |space| space + 1);
+    let speaker = &content[..start];
+    if start > 48
+        || !(start == 0
+            || speaker.trim_ascii_end().ends_with(b":")
+            || speaker.trim_ascii_end().ends_with(b">"))
+    {
+        return None;
+    }
+    let range =
+        bare(bytes, line + start + usize::from(matches!(content.get(start), Some(b'`' | b'"' | b'\''))));
+    (range.len() >= 6 && judge(range.clone(), Link::Answer)).then_some(range)
+}
+
+/// The end of a run of characters that begin with the bytes of East Asian scripts.
+fn end_of_script(bytes: &[u8], at: usize, most: usize) -> usize {
+    let mut end = at;
+    while end < most && matches!(bytes.get(end), Some(0xe3..=0xef)) {
+        end += 3;
+    }
+    end.min(bytes.len())
+}
+
+/// The character boundary at or before `at`.
+fn floor(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}

@@ -1,0 +1,97 @@
+//! Values in elements, cells and columns: XML, HTML, tables, CSV, lists of names and values.
+
+use super::span::{bare, value_at};
+use super::{LONGEST, Link, REACH, is_blank, operator, skip};
+use std::ops::Range;
+
+/// The text of an element, from after its tag on to the next one: `<password>…</password>`.
+pub(super) fn element(
+    text: &str,
+    from: usize,
+    judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
+) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let start = skip(bytes, from, |b| b.is_ascii_whitespace(), 16);
+    let window = &bytes[start..bytes.len().min(start + LONGEST)];
+    let end = memchr::memmem::find(window, b"</")?;
+    let data = window[..end].strip_prefix(b"<![CDATA[").map_or(0, |_| 9);
+    let value = window[data..end].trim_ascii_end();
+    let value = value.strip_suffix(b"]]>").unwrap_or(value);
+    let plain = !value.iter().any(|b| b.is_ascii_whitespace() || matches!(b, b'<' | b'>'));
+    let range = start + data..start + data + value.len();
+    (plain && judge(range.clone(), Link::Quoted)).then_some(range)
+}
+
+/// A value in a later cell of the key word's row.
+pub(super) fn cells(
+    text: &str,
+    from: usize,
+    judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
+) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let window = &bytes[from..bytes.len().min(from + REACH)];
+    let end = from + memchr::memchr(b'\n', window).unwrap_or(window.len());
+    let mut at = from;
+    while at < end {
+        at = skip(bytes, at, |b| is_blank(b) || matches!(b, b'|' | b'`' | b'"' | b'*'), 16);
+        let range = bare(bytes, at);
+        if range.start < end && range.len() >= 6 && judge(range.clone(), Link::Cell) {
+            return Some(range);
+        }
+        at = range.end.max(at + 1);
+    }
+    None
+}
+
+/// Where text begins again after the tags at `at`, of which the first ends an element: `</td><td>`.
+pub(super) fn after_tags(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut at = at + usize::from(bytes.get(at) == Some(&b':'));
+    if !bytes[at..].starts_with(b"</") {
+        return None;
+    }
+    for _ in 0..6 {
+        if bytes.get(at) != Some(&b'<') {
+            break;
+        }
+        let window = &bytes[at..bytes.len().min(at + 80)];
+        at += memchr::memchr(b'>', window)? + 1;
+        at = skip(bytes, at, |b| b.is_ascii_whitespace() || b == b':', 24);
+    }
+    Some(at)
+}
+
+/// The word at `at`, between tags.
+pub(super) fn tagged(
+    text: &str,
+    at: usize,
+    judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
+) -> Option<Range<usize>> {
+    let (range, _) = value_at(text, at)?;
+    (range.len() >= 5 && judge(range.clone(), Link::Cell)).then_some(range)
+}
+
+/// Where the value begins of what is named in one place and given in the next: `name="password" value="…"`,
+/// `{"name": "PASSWORD", "value": "…"}`, `- name: PASSWORD` over `value: …`, `variable "password" {` over
+/// `default = "…"`. `at` is after the name.
+pub(super) fn named_value(bytes: &[u8], at: usize) -> Option<usize> {
+    const VALUES: &[&[u8]] = &[b"value", b"default", b"content", b"stringvalue", b"defaultvalue"];
+    let window = &bytes[at..bytes.len().min(at + 200)];
+    let is_joint = |b: u8| b.is_ascii_whitespace() || matches!(b, b',' | b'"' | b'\'' | b'-' | b'\\' | b'@');
+    let mut from = at + window.iter().take(40).take_while(|b| is_joint(**b)).count();
+    if bytes.get(from) == Some(&b'{') {
+        // The block's lines, up to the one that gives a default.
+        let block = &window[from - at..];
+        let block = &block[..memchr::memchr(b'}', block).unwrap_or(block.len())];
+        from += memchr::memmem::find(block, b"default")?;
+    } else if from == at {
+        return None;
+    }
+    let length = bytes[from..].iter().take(16).take_while(|b| b.is_ascii_alphabetic() || **b == b'_').count();
+    let word: Vec<u8> =
+        bytes[from..from + length].iter().filter(|b| **b != b'_').map(u8::to_ascii_lowercase).collect();
+    if !VALUES.contains(&word.as_slice()) {
+        return None;
+    }
+    let closed = skip(bytes, from + length, |b| matches!(b, b'"' | b'\'' | b'\\' | b' '), 4);
+    operator(bytes, closed)
+}
