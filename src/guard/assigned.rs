@@ -41,6 +41,8 @@ impl Link {
     }
 }
 
+pub(super) use table::column;
+
 /// Walks from the end of a key word, at `key_end`, until `judge` accepts a value.
 pub(super) fn walk(
     text: &str,

@@ -139,9 +139,7 @@ impl Scanner {
                 return;
             }
             for rule in &self.by_anchor[number] {
-                if let Some(range) = anchor::check(rule, text, anchor.clone()) {
-                    hits.push(Hit { rule, range });
-                }
+                anchor::check(rule, text, &anchor, &mut |range| hits.push(Hit { rule, range }));
             }
         });
         self.scan_digits(text, hits);

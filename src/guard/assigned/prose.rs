@@ -24,6 +24,11 @@ pub(super) fn said(
             },
             16,
         );
+        if at < end && linked && bytes[at - 1] == b':' {
+            if let Some(found) = answer(text, at, judge) {
+                return Some(found);
+            }
+        }
         if at >= end || bytes[at] == b'\n' || bytes[at] == b'\r' {
             return None;
         }
@@ -72,7 +77,7 @@ pub(super) fn answer(
     let bytes = text.as_bytes();
     let rest = &bytes[from..bytes.len().min(from + 8)];
     let line = from + memchr::memchr(b'\n', rest)? + 1;
-    let line = skip(bytes, line, |b| b.is_ascii_whitespace(), 4);
+    let line = skip(bytes, line, |b| b.is_ascii_whitespace(), 24);
     let window = &bytes[line..bytes.len().min(line + LONGEST)];
     let end = line + memchr::memchr(b'\n', window).unwrap_or(window.len());
     let content = bytes[line..end].trim_ascii_end();

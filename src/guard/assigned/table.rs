@@ -1,5 +1,6 @@
 //! Values in elements, cells and columns: XML, HTML, tables, CSV, lists of names and values.
 
+use super::super::value::{is_hex, is_uuid};
 use super::span::{bare, value_at};
 use super::{LONGEST, Link, REACH, is_blank, operator, skip};
 use std::ops::Range;
@@ -94,4 +95,77 @@ pub(super) fn named_value(bytes: &[u8], at: usize) -> Option<usize> {
     }
     let closed = skip(bytes, from + length, |b| matches!(b, b'"' | b'\'' | b'\\' | b' '), 4);
     operator(bytes, closed)
+}
+
+/// How many rows of a table are looked at, and how many without a value end the search.
+const ROWS: usize = 40;
+const EMPTY_ROWS: usize = 3;
+/// How much of a table is looked at, in bytes.
+const TABLE: usize = 4096;
+
+/// The values below a key word that heads a column: cells of the rows that follow, in the same place.
+/// `key` is the key word's range.
+pub(in super::super) fn column(
+    text: &str,
+    key: &Range<usize>,
+    judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
+) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let reach = key.start.saturating_sub(200);
+    let start = memchr::memrchr(b'\n', &bytes[reach..key.start]).map_or(reach, |line| reach + line + 1);
+    let window = bytes.len().min(start + TABLE);
+    let Some(end) = memchr::memchr(b'\n', &bytes[key.end..window]).map(|line| key.end + line) else {
+        return Vec::new();
+    };
+    let Some((sign, place)) = heads(&bytes[start..end], key.start - start) else { return Vec::new() };
+    let (mut found, mut empty, mut at) = (Vec::new(), 0, end + 1);
+    for _ in 0..ROWS {
+        let Some(row) = bytes.get(at..window).filter(|row| !row.is_empty()) else { break };
+        let row = &row[..memchr::memchr(b'\n', row).unwrap_or(row.len())];
+        let is_rule = row.iter().all(|b| matches!(b, b'|' | b'-' | b':' | b'+' | b' '));
+        let cell = cell(row, sign, place).map(|cell| at + cell.start..at + cell.end);
+        // Columns of hashes and ids stand in the same tables.
+        let may_be =
+            |cell: &[u8]| cell.len() >= 4 && !cell.contains(&b' ') && !is_hex(cell) && !is_uuid(cell);
+        match cell.filter(|cell| may_be(&bytes[cell.clone()]) && judge(cell.clone(), Link::Cell)) {
+            Some(cell) => found.push(cell),
+            None if is_rule => {}
+            None => empty += 1,
+        }
+        if empty == EMPTY_ROWS {
+            break;
+        }
+        at += row.len() + 1;
+    }
+    found
+}
+
+/// Whether `line` is the head of a table, and which cell the word at `at` is: what parts the cells, and how
+/// many come before.
+fn heads(line: &[u8], at: usize) -> Option<(u8, usize)> {
+    let sign = [b'|', b'\t', b';', b','].into_iter().find(|sign| line.contains(sign))?;
+    let is_name = |cell: &[u8]| {
+        let cell = cell.trim_ascii();
+        cell.len() <= 32
+            && cell.iter().all(|b| {
+                b.is_ascii_alphanumeric()
+                    || matches!(b, b' ' | b'_' | b'-' | b'"' | b'*' | b'/')
+                    || *b >= 0x80
+            })
+    };
+    let all = line.strip_suffix(b"\r").unwrap_or(line).split(|b| *b == sign).all(is_name);
+    all.then(|| (sign, memchr::memchr_iter(sign, &line[..at]).count()))
+}
+
+/// The cell of `row` with `place` signs before it, without blanks and quotation marks around it.
+fn cell(row: &[u8], sign: u8, place: usize) -> Option<Range<usize>> {
+    let start = match place {
+        0 => 0,
+        _ => memchr::memchr_iter(sign, row).nth(place - 1)? + 1,
+    };
+    let end = memchr::memchr(sign, &row[start..]).map_or(row.len(), |next| start + next);
+    let around = |b: &&u8| matches!(b, b' ' | b'"' | b'`' | b'\'' | b'*' | b'\r');
+    let before = row[start..end].iter().take_while(around).count();
+    let after = row[start + before..end].iter().rev().take_while(around).count();
+    (start + before + after < end).then_some(start + before..end - after)
 }

@@ -19,9 +19,9 @@ const LONG: usize = 5;
 /// How far before a pronoun the word that it stands for may be, in bytes.
 const REFERRED_REACH: usize = 240;
 
-/// What `rule` finds at its `anchor`.
-pub(super) fn check(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Range<usize>> {
-    match rule.how {
+/// Hands on what `rule` finds at its `anchor`.
+pub(super) fn check(rule: &Rule, text: &str, anchor: &Range<usize>, found: &mut dyn FnMut(Range<usize>)) {
+    let range = match rule.how {
         How::Anchor => match_at(rule, text, anchor.start),
         How::Word => {
             let is_part = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'~' | b'-');
@@ -29,7 +29,7 @@ pub(super) fn check(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Ran
                 text.as_bytes()[..anchor.start].iter().rev().take(rule.back).take_while(is_part).count();
             match_at(rule, text, anchor.start - back)
         }
-        How::Assigned => assigned_to(rule, text, anchor),
+        How::Assigned => return assigned_to(rule, text, anchor, found),
         How::Native => match rule.validator {
             Validator::UriPassword => uri::password(text, anchor.start),
             Validator::Email => email::address(text, anchor.start),
@@ -37,7 +37,8 @@ pub(super) fn check(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Ran
             _ => None,
         },
         How::Digits | How::Number => None,
-    }
+    };
+    range.into_iter().for_each(found);
 }
 
 /// The rule's expression at `start`, with its edges, its words around, and its validator.
@@ -79,40 +80,47 @@ fn has_context(rule: &Rule, bytes: &[u8], start: usize) -> bool {
     })
 }
 
-/// The value that the rule's key word names.
-fn assigned_to(rule: &Rule, text: &str, anchor: Range<usize>) -> Option<Range<usize>> {
+/// Hands on the value that the rule's key word names, or the values of the column that it heads.
+fn assigned_to(rule: &Rule, text: &str, anchor: &Range<usize>, found: &mut dyn FnMut(Range<usize>)) {
     let bytes = text.as_bytes();
-    let before = anchor.start.checked_sub(1).map_or(b' ', |last| bytes[last]);
-    let first = bytes[anchor.start];
-    let camel = first.is_ascii_uppercase() && before.is_ascii_lowercase();
-    // `PGPASSWORD`, `accesstoken`: a long key word may end another word. A short one, as in `compass`, not.
-    let length = anchor.len();
-    let joined = length < LONG && before.is_ascii_alphabetic() && first.is_ascii_alphabetic() && !camel;
-    if joined && rule.edge != Edge::None && !numbers::ends_an_escape(bytes, anchor.start) {
-        return None;
-    }
-    let short = matches!(rule.validator, Validator::ShortPassword);
-    if short && bytes.get(anchor.end).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) {
-        return None;
-    }
-    if !has_context(rule, bytes, anchor.end) || names_another(rule.validator, bytes, anchor.start) {
-        return None;
+    if !is_key_word(rule, bytes, anchor)
+        || !has_context(rule, bytes, anchor.end)
+        || names_another(rule.validator, bytes, anchor.start)
+    {
+        return;
     }
     // After `login:` a name comes first, often with digits in it.
     let names_user =
         NAME_FIRST.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(&bytes[anchor.clone()]));
-    let mut found = assigned::walk(text, anchor.end, &mut |range, link| {
-        let Some(found) = text.get(range.clone()) else { return false };
-        let is_name = names_user && !found.bytes().any(|b| b.is_ascii_punctuation() && !b"._-@".contains(&b));
-        judge(rule, found, link) && !is_name && !allow::holds_token(&bytes[range])
-    })?;
+    let mut judge = |range: Range<usize>, link| {
+        let Some(value) = text.get(range.clone()) else { return false };
+        let is_name = names_user && !value.bytes().any(|b| b.is_ascii_punctuation() && !b"._-@".contains(&b));
+        judge(rule, value, link) && !is_name && !allow::holds_token(&bytes[range])
+    };
+    let Some(mut value) = assigned::walk(text, anchor.end, &mut judge) else {
+        assigned::column(text, anchor, &mut judge).into_iter().for_each(found);
+        return;
+    };
     // A full stop may be the sentence's or the password's last character. Hiding it costs the sentence less.
     let is_password =
         matches!(rule.validator, Validator::Password | Validator::ShortPassword | Validator::Referred);
-    if is_password && bytes.get(found.end) == Some(&b'.') {
-        found.end += 1;
+    if is_password && bytes.get(value.end) == Some(&b'.') {
+        value.end += 1;
     }
-    Some(found)
+    found(value);
+}
+
+/// Whether the anchor is a word, or the part of an identifier that says what it is.
+fn is_key_word(rule: &Rule, bytes: &[u8], anchor: &Range<usize>) -> bool {
+    let before = anchor.start.checked_sub(1).map_or(b' ', |last| bytes[last]);
+    let first = bytes[anchor.start];
+    let camel = first.is_ascii_uppercase() && before.is_ascii_lowercase();
+    // `PGPASSWORD`, `accesstoken`: a long key word may end another word. A short one, as in `compass`, not.
+    let joined = anchor.len() < LONG && before.is_ascii_alphabetic() && first.is_ascii_alphabetic() && !camel;
+    let goes_on =
+        bytes.get(anchor.end).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
+    (!joined || rule.edge == Edge::None || numbers::ends_an_escape(bytes, anchor.start))
+        && !(goes_on && rule.validator == Validator::ShortPassword)
 }
 
 fn judge(rule: &Rule, found: &str, link: Link) -> bool {
