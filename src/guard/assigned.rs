@@ -41,7 +41,7 @@ impl Link {
     }
 }
 
-pub(super) use table::column;
+pub(super) use table::{column, heading};
 
 /// Walks from the end of a key word, at `key_end`, until `judge` accepts a value.
 pub(super) fn walk(

@@ -90,6 +90,8 @@ const EXAMPLES: &[&str] = &[
     "foo.com",
     "bar.com",
     "acme.com",
+    "domain.tld",
+    "example.tld",
 ];
 
 /// Local parts that nobody reads.
@@ -128,11 +130,13 @@ pub(super) fn address(text: &str, at: usize) -> Option<Range<usize>> {
     let after = bytes.get(end).copied().unwrap_or(b' ');
     let remote = after == b':'
         && bytes.get(end + 1).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'/')
+        && bytes[end + 1..bytes.len().min(end + 80)]
+            .iter()
+            .take_while(|b| b.is_ascii_graphic())
+            .any(|b| *b == b'/')
         && !domain.contains("mail");
     let before = bytes[..start].last().copied().unwrap_or(b' ');
-    let in_uri = matches!(before, b'/' | b':' | b'#' | b'!' | b'$' | b'*' | b'^' | b'&' | b'=' | b'?')
-        && in_authority(bytes, start)
-        || before == b'@';
+    let in_uri = before == b'@' || in_authority(bytes, start);
     let call = after == b'(';
     (is_domain && !shown && !nobody && !remote && !in_uri && !call && !is_message_id(bytes, start))
         .then_some(start..end)

@@ -22,6 +22,7 @@ const NOT_ADDRESSES: &[&str] = &[
     "oid",
     "revision",
     "firmware",
+    "fw",
     "driver",
     "agent",
     "chrome/",
@@ -170,6 +171,7 @@ fn says_versions(bytes: &[u8], start: usize) -> bool {
             "versions",
             "releases",
             "upgrade",
+            "firmware",
             "versionen",
             "versiones",
             "wersje",
@@ -203,7 +205,9 @@ fn quad(bytes: &[u8], start: usize) -> Option<([u8; 4], usize)> {
 /// Whether an address can be a machine's on the internet (the registry of RFC 6890), and not a resolver's.
 fn is_someones(octets: [u8; 4]) -> bool {
     let address = Ipv4Addr::from(octets);
-    let reserved = address.is_private()
+    // A device's address behind a router: not the router's, not a net's.
+    let gateway = address.is_private() && matches!(octets[3], 0 | 1 | 254 | 255);
+    let reserved = gateway
         || address.is_loopback()
         || address.is_link_local()
         || address.is_broadcast()

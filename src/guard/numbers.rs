@@ -53,9 +53,10 @@ impl Run {
         let mut at = start + usize::from(run.plus);
         let mut total = 0;
         while run.count < GROUPS {
-            if bytes.get(at) == Some(&b'(') {
+            let bracket = bytes.get(at) == Some(&b'(');
+            at += usize::from(bracket);
+            if bracket && bytes.get(at).is_some_and(u8::is_ascii_digit) {
                 run.brackets |= run.count <= 1;
-                at += 1;
             }
             let first = at;
             while bytes.get(at).is_some_and(u8::is_ascii_digit) {
@@ -172,11 +173,23 @@ pub(super) fn card(bytes: &[u8], run: &Run) -> Option<Range<usize>> {
             && closes(bytes, range.end)
             && !(groups < run.groups().len() && run.groups()[groups - 1].separator != b' ')
             && !other_number(bytes, range.start)
+            && !follows_iban_head(bytes, range.start)
         {
             return Some(range);
         }
     }
     None
+}
+
+/// Whether the groups before `start` are the first of an account's number: `DE12 `, `GB33 BUKB `.
+fn follows_iban_head(bytes: &[u8], start: usize) -> bool {
+    let head = |end: usize| {
+        end >= 5
+            && bytes[end - 1] == b' '
+            && bytes[end - 5..end - 3].iter().all(u8::is_ascii_uppercase)
+            && bytes[end - 3..end - 1].iter().all(u8::is_ascii_alphanumeric)
+    };
+    head(start)
 }
 
 /// Whether an issuer gives out numbers with this prefix in this length.
@@ -309,7 +322,7 @@ pub(super) fn before(bytes: &[u8], start: usize, reach: usize) -> Vec<u8> {
 }
 
 /// Lower case, of ASCII and of Cyrillic.
-fn lower(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn lower(bytes: &[u8]) -> Vec<u8> {
     if bytes.is_ascii() {
         return bytes.to_ascii_lowercase();
     }

@@ -187,7 +187,20 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
     if shaped.is_none() && !says_so(&label) && !follows_an_email(bytes, run.start) {
         return None;
     }
-    (!is_fiction(run, found)).then(|| run.range(found))
+    (!is_fiction(run, found)).then(|| with_extension(bytes, run.range(found)))
+}
+
+/// The range with the extension that follows it: `x578`, `ext. 503`.
+fn with_extension(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let rest = &bytes[range.end..bytes.len().min(range.end + 14)];
+    let sign =
+        [b" ext. ".as_slice(), b" ext ", b" ext.", b", ext. ", b" x", b" Ext. ", b" Durchwahl ", b" poste "]
+            .into_iter()
+            .find(|sign| rest.starts_with(sign));
+    let Some(sign) = sign else { return range };
+    let digits = rest[sign.len()..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let ends = rest.get(sign.len() + digits).is_none_or(|b| !b.is_ascii_alphanumeric());
+    if (1..=5).contains(&digits) && ends { range.start..range.end + sign.len() + digits } else { range }
 }
 
 /// Whether the number may end after `groups` groups.
@@ -248,6 +261,11 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
         ([3, 3, 4], _) if run.brackets => north_american(digits),
         ([3, 3, 4], _) if north_american(digits) => same(b"-."),
         ([1, 3, 3, 4], [1, rest @ ..]) => north_american(rest) && dashed(),
+        // Mobile numbers in one group: France 06 and 07, Britain 07, Japan 070 to 090.
+        ([10], [0, 6 | 7, 1..=9, ..]) => true,
+        ([11], [0, 7, 1..=9, ..] | [0, 7..=9, 0, ..]) => true,
+        // Belgium: 04XX/XX.XX.XX.
+        ([4, 2, 2, 2], [0, 4, ..]) => true,
         // France, in pairs.
         ([2, 2, 2, 2, 2], [0, 1..=9, ..]) => same(b" .-"),
         // Russia: 8 (9XX) XXX-XX-XX.

@@ -9,9 +9,9 @@ pub(super) fn is_plain_word(bytes: &[u8]) -> bool {
     let mut joints = 0;
     let rest = bytes.get(1..).unwrap_or_default();
     rest.iter().all(|b| match b {
-        b'-' | b'.' | b':' | b',' | b'_' | b'/' => {
+        b'-' | b'.' | b':' | b',' | b'_' | b'/' | b'?' | b'!' | b')' => {
             joints += 1;
-            joints <= 2
+            joints <= 2 && (joints == 1 || *b != b'-')
         }
         _ => b.is_ascii_lowercase() || *b >= 0x80,
     })
@@ -91,7 +91,10 @@ pub(super) fn is_password(value: &str, link: Link) -> bool {
         return false;
     }
     let shape = Shape::of(bytes);
-    if shape.distinct < 4 || has_key_word(bytes) && shape.odd == 0 {
+    if shape.distinct < 4
+        || has_key_word(bytes) && shape.odd == 0
+        || bytes.contains(&b' ') && !is_spaced_password(bytes)
+    {
         return false;
     }
     let fits = if link.is_loose() {
@@ -104,9 +107,6 @@ pub(super) fn is_password(value: &str, link: Link) -> bool {
 
 /// A password after an operator: most things that are no word, name or expression.
 fn assigned_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
-    if bytes.contains(&b' ') && !is_spaced_password(bytes) {
-        return false;
-    }
     if shape.letters() == 0 && shape.symbols == 0 {
         return shape.digits >= 6 && bytes.len() == shape.length && link == Link::Quoted;
     }
@@ -114,8 +114,8 @@ fn assigned_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
     let mixed = shape.digits > 0 && shape.letters() > 0
         || shape.odd > 0 && shape.letters() + shape.digits >= 4
         || is_random_word(shape)
-        || is_phrase(bytes, 4);
-    long_enough && mixed && !is_identifier(bytes, shape, link)
+        || is_phrase(bytes, 3);
+    long_enough && mixed && (is_phrase(bytes, 3) || !is_identifier(bytes, shape, link))
 }
 
 /// Whether words with blanks between them are a password: four small words or more, as dice choose them, or
@@ -138,15 +138,18 @@ fn is_spaced_password(bytes: &[u8]) -> bool {
 
 /// A password in prose: it must not look like anything else that a sentence may hold.
 fn said_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
-    if shape.length < 6 || is_prose_thing(bytes, shape) || is_assignment(bytes) {
+    let short_hash = is_hex(bytes) && shape.length <= 12;
+    if shape.length < 6 || is_prose_thing(bytes, shape) || is_assignment(bytes) || short_hash {
         return false;
     }
     let symbols = shape.odd > 0 && shape.letters() >= 3 && (shape.digits > 0 || shape.length >= 8);
     let digits = shape.digits > 0 && shape.letters() >= 3;
     let both = shape.digits > 0 && shape.upper > 0 && shape.lower > 0 && shape.length >= 8;
     let enough = match link {
-        Link::Adjacent => symbols || both || digits && shape.digits >= 2 && shape.length >= 7,
-        _ => symbols || digits && (shape.digits >= 2 || shape.length >= 8) || is_phrase(bytes, 4),
+        Link::Adjacent => {
+            symbols || both || digits && shape.digits >= 2 && shape.length >= 7 || is_phrase(bytes, 4)
+        }
+        _ => symbols || digits && (shape.digits >= 2 || shape.length >= 8) || is_phrase(bytes, 3),
     };
     enough || is_random_word(shape)
 }
@@ -165,7 +168,7 @@ fn is_assignment(bytes: &[u8]) -> bool {
 /// name many other things as well.
 pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
     let bytes = value.as_bytes();
-    if !(8..=4096).contains(&bytes.len()) || is_plain_word(bytes) {
+    if !(8..=4096).contains(&bytes.len()) || is_plain_word(bytes) || bytes.contains(&b' ') {
         return false;
     }
     let shape = Shape::of(bytes);
@@ -248,6 +251,17 @@ fn is_call(bytes: &[u8]) -> bool {
         || bytes.ends_with(b"()")
         || bytes.ends_with(b"()[")
         || bytes.ends_with(b"();")
+        || name >= 2 && rest.first() == Some(&b'(') && matches!(bytes.last(), Some(b'=' | b','))
+        || name >= 4 && rest.starts_with(b"(") && head.contains(&b'.')
+        || names_next(bytes)
+}
+
+/// `autocomplete=`, `SECRET_KEY=`: the name of another value, which comes next.
+fn names_next(bytes: &[u8]) -> bool {
+    let Some(name) = bytes.trim_ascii_start().strip_suffix(b"=") else { return false };
+    let one_case = name.iter().all(|b| b.is_ascii_lowercase() || matches!(b, b'_' | b'-'))
+        || name.iter().all(|b| b.is_ascii_uppercase() || *b == b'_');
+    name.len() >= 3 && one_case
 }
 
 /// `&Name`, `&'static str`: a borrowed thing's type.
@@ -342,7 +356,7 @@ fn is_phrase(bytes: &[u8], least: usize) -> bool {
     let mut words = 0;
     for part in bytes.split(|&b| b == joint) {
         let letters = part.iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        if letters < 3
+        if letters < if least < 4 { 4 } else { 3 }
             || letters > 10
             || part.len() - letters > 4
             || !part[letters..].iter().all(u8::is_ascii_digit)
@@ -352,7 +366,8 @@ fn is_phrase(bytes: &[u8], least: usize) -> bool {
         words += 1;
     }
     let digits = bytes.iter().any(u8::is_ascii_digit);
-    words >= least || words == least - 1 && digits
+    let most = if joint == b'.' { 0 } else { usize::MAX };
+    words <= most && words >= least || words == least - 1 && digits
 }
 
 /// Things that stand in sentences about passwords and keys: versions, tickets, file names, algorithms.

@@ -14,6 +14,7 @@ pub(super) fn said(
     let bytes = text.as_bytes();
     let end = bytes.len().min(from + REACH);
     let mut at = from;
+    let mut after_user = false;
     for place in 0..MOST_WORDS {
         at = skip(
             bytes,
@@ -24,13 +25,12 @@ pub(super) fn said(
             },
             16,
         );
-        if at < end && linked && bytes[at - 1] == b':' {
-            if let Some(found) = answer(text, at, judge) {
-                return Some(found);
-            }
-        }
-        if at >= end || bytes[at] == b'\n' || bytes[at] == b'\r' {
+        if at >= end {
             return None;
+        }
+        if bytes[at] == b'\n' || bytes[at] == b'\r' {
+            // The key word's line ends with it, or asks for it.
+            return if place <= 1 || linked { answer(text, at, judge) } else { None };
         }
         if matches!(bytes[at], 0xe3..=0xef) {
             let script_end = end_of_script(bytes, at, end);
@@ -47,7 +47,13 @@ pub(super) fn said(
         if place == 0 && !linked && words::is_another_subject(word) {
             return None;
         }
-        if (linked || place == 0) && word.len() >= 5 && !super::super::value::is_plain_word(word.as_bytes()) {
+        let is_user = after_user;
+        after_user = words::names_user(word);
+        if (linked || place == 0)
+            && !is_user
+            && word.len() >= 5
+            && !super::super::value::is_plain_word(word.as_bytes())
+        {
             let range = bare(bytes, at);
             // Quotation marks say as much as a verb does: `IDENTIFIED BY '…'`.
             let quoted = matches!(bytes[at - 1], b'"' | b'\'' | b'`');
@@ -82,17 +88,38 @@ pub(super) fn answer(
     let end = line + memchr::memchr(b'\n', window).unwrap_or(window.len());
     let content = bytes[line..end].trim_ascii_end();
     let start = memchr::memrchr(b' ', content).map_or(0, |space| space + 1);
-    let speaker = &content[..start];
+    let mut speaker = content[..start].trim_ascii_end();
+    for filler in [b" its".as_slice(), b" it's", b" it is", b" is", b" try"] {
+        speaker = speaker.strip_suffix(filler).unwrap_or(speaker);
+    }
     if start > 48
-        || !(start == 0
-            || speaker.trim_ascii_end().ends_with(b":")
-            || speaker.trim_ascii_end().ends_with(b">"))
+        || !(speaker.is_empty() || speaker.ends_with(b":") || speaker.ends_with(b">"))
+        || names_a_hash(speaker)
     {
         return None;
     }
     let range =
         bare(bytes, line + start + usize::from(matches!(content.get(start), Some(b'`' | b'"' | b'\''))));
     (range.len() >= 6 && judge(range.clone(), Link::Answer)).then_some(range)
+}
+
+/// Whether what stands before an answer says that it is a hash, an id or a name.
+fn names_a_hash(label: &[u8]) -> bool {
+    let lower = label.to_ascii_lowercase();
+    [
+        b"commit".as_slice(),
+        b"sha",
+        b"hash",
+        b"id:",
+        b"ref",
+        b"name",
+        b"user",
+        b"version",
+        b"digest",
+        b"fingerprint",
+    ]
+    .iter()
+    .any(|word| super::super::allow::contains(&lower, word))
 }
 
 /// The end of a run of characters that begin with the bytes of East Asian scripts.

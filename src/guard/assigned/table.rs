@@ -169,3 +169,31 @@ fn cell(row: &[u8], sign: u8, place: usize) -> Option<Range<usize>> {
     let after = row[start + before..end].iter().rev().take_while(around).count();
     (start + before + after < end).then_some(start + before..end - after)
 }
+
+/// The head of the column that `at` is in: the cell of the block's first line, if all lines between have as
+/// many cells.
+pub(in super::super) fn heading(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let start = memchr::memrchr(b'\n', &bytes[at.saturating_sub(400)..at])? + 1 + at.saturating_sub(400);
+    let row = &bytes[start..at];
+    let sign = [b'|', b'\t', b';', b','].into_iter().find(|sign| row.contains(sign)).or_else(|| {
+        let rest = &bytes[at..bytes.len().min(at + 200)];
+        let rest = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+        [b'\t', b';', b','].into_iter().find(|sign| rest.contains(sign))
+    })?;
+    let place = memchr::memchr_iter(sign, row).count();
+    let from = start.saturating_sub(TABLE);
+    let mut head = None;
+    let mut end = start - 1;
+    for _ in 0..ROWS {
+        let line = memchr::memrchr(b'\n', &bytes[from..end]).map_or(from, |line| from + line + 1);
+        if !bytes[line..end].contains(&sign) {
+            break;
+        }
+        head = cell(&bytes[line..end], sign, place).map(|cell| &bytes[line + cell.start..line + cell.end]);
+        if line == from {
+            break;
+        }
+        end = line - 1;
+    }
+    head
+}

@@ -24,6 +24,11 @@ const OTHER_SUBJECTS: &str = "
     prompt dialog complexity history rotation validation validator protection count types storage endpoint
     takeaways findings dates points results metrics features ideas insights";
 
+/// Words after which a user's name comes. Lower case.
+const USERS: &str = "
+    user username login account email usr uid id usuario utilisateur benutzer benutzername utente usuário
+    gebruiker użytkownik пользователь логин name identifiant";
+
 /// Words and signs that say that the value follows. Lower case.
 const SAYS: &str = "
     = == -> => → – — - :
@@ -40,13 +45,13 @@ const SAYS: &str = "
 const SAYS_IN_SCRIPT: &[&str] = &["是", "为", "為", "は", "：", "＝", "이", "가", "는", "은", "を", "成"];
 
 /// The longest word of the lists, in bytes.
-const LONGEST: usize = 16;
+const LONGEST: usize = 32;
 
 /// The words of a list, by their length in bytes.
 type Set = [Vec<&'static [u8]>; LONGEST + 1];
 
 fn set(list: &'static str) -> Set {
-    let mut set = Set::default();
+    let mut set = std::array::from_fn(|_| Vec::new());
     list.split_whitespace().for_each(|word| set[word.len()].push(word.as_bytes()));
     set
 }
@@ -60,6 +65,12 @@ fn holds(set: &Set, word: &[u8]) -> bool {
 pub(super) fn makes_another(word: &[u8]) -> bool {
     static SET: LazyLock<Set> = LazyLock::new(|| set(OTHER_THINGS));
     holds(&SET, word)
+}
+
+/// Whether a user's name comes after `word`.
+pub(super) fn names_user(word: &str) -> bool {
+    static SET: LazyLock<Set> = LazyLock::new(|| set(USERS));
+    holds(&SET, word.trim_end_matches([':', '=']).as_bytes())
 }
 
 /// Whether `word`, the next one after the key word, makes it another thing.

@@ -61,23 +61,38 @@ pub(super) fn match_at(rule: &Rule, text: &str, start: usize) -> Option<Range<us
     }
     let range = snap(text, start + part.start..start + part.end);
     let found = text.get(range.clone())?;
+    let range = if rule.validator == Validator::WebhookPath {
+        whole_uri(bytes, range.clone())
+    } else {
+        range.clone()
+    };
     (!found.is_empty() && rule.validator.accepts(found) && has_context(rule, bytes, start)).then_some(range)
 }
 
-/// Whether one of the rule's words stands before `start`.
+/// The range from the start of the URI that it is in.
+fn whole_uri(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let host = bytes[..range.start].iter().rev().take(64);
+    let host = host.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')).count();
+    let start = range.start - host;
+    let scheme = bytes[..start].ends_with(b"https://");
+    if scheme { start - 8..range.end } else { start..range.end }
+}
+
+/// Whether one of the rule's words stands before `start`, or at the head of its column.
 fn has_context(rule: &Rule, bytes: &[u8], start: usize) -> bool {
     if rule.context.is_empty() {
         return true;
     }
-    let before = numbers::before(
-        bytes,
-        start,
-        if rule.validator == Validator::Referred { REFERRED_REACH } else { CONTEXT_REACH },
-    );
-    rule.context.iter().any(|word| {
-        let mut places = memchr::memmem::find_iter(&before, word.as_bytes());
-        places.any(|at| word.len() > 4 || allow::stands_alone(&before, at..at + word.len()))
-    })
+    let reach = if rule.validator == Validator::Referred { REFERRED_REACH } else { CONTEXT_REACH };
+    let says = |before: &[u8]| {
+        rule.context.iter().any(|word| {
+            let mut places = memchr::memmem::find_iter(before, word.as_bytes());
+            places.any(|at| word.len() > 4 || allow::stands_alone(before, at..at + word.len()))
+        })
+    };
+    says(&numbers::before(bytes, start, reach))
+        || rule.how == How::Number
+            && assigned::heading(bytes, start).is_some_and(|head| says(&numbers::lower(head)))
 }
 
 /// Hands on the value that the rule's key word names, or the values of the column that it heads.
@@ -97,7 +112,12 @@ fn assigned_to(rule: &Rule, text: &str, anchor: &Range<usize>, found: &mut dyn F
         let is_name = names_user && !value.bytes().any(|b| b.is_ascii_punctuation() && !b"._-@".contains(&b));
         judge(rule, value, link) && !is_name && !allow::holds_token(&bytes[range])
     };
-    let Some(mut value) = assigned::walk(text, anchor.end, &mut judge) else {
+    // An anchor may have the sign that must follow it: `pw:`.
+    let sign = usize::from(matches!(
+        bytes[anchor.end - 1],
+        b' ' | b':' | b'=' | b'"' | b'\'' | b'`' | b'|' | b'*' | b',' | b')' | b'/' | b'_' | b'-'
+    ));
+    let Some(mut value) = assigned::walk(text, anchor.end - sign, &mut judge) else {
         assigned::column(text, anchor, &mut judge).into_iter().for_each(found);
         return;
     };
@@ -119,6 +139,15 @@ fn is_key_word(rule: &Rule, bytes: &[u8], anchor: &Range<usize>) -> bool {
     let joined = anchor.len() < LONG && before.is_ascii_alphabetic() && first.is_ascii_alphabetic() && !camel;
     let goes_on =
         bytes.get(anchor.end).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
+    // Random letters hold every short word, and a resource's name says `secret` of what lies elsewhere.
+    let word = &bytes[anchor.start.saturating_sub(96)..anchor.start];
+    let length = |part: fn(&u8) -> bool| word.iter().rev().take_while(|b| part(b)).count();
+    let in_blob = length(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) > 30;
+    let name =
+        &word[word.len() - length(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'/'))..];
+    if in_blob || name.starts_with(b"arn:") {
+        return false;
+    }
     (!joined || rule.edge == Edge::None || numbers::ends_an_escape(bytes, anchor.start))
         && !(goes_on && rule.validator == Validator::ShortPassword)
 }

@@ -27,6 +27,10 @@ pub(super) enum Validator {
     WifChecksum,
     SeedPhrase,
     Secret,
+    /// Base 32 with a digit in it, in groups or not.
+    Base32,
+    /// What a sentence could call a password.
+    SaidPassword,
 
     // Walked to from a key word.
     Password,
@@ -96,6 +100,8 @@ impl Validator {
             Self::WifChecksum => secrets::is_wif(value),
             Self::SeedPhrase => secrets::is_seed_phrase(value),
             Self::Secret => secrets::is_argument(value),
+            Self::Base32 => secrets::is_base32(value),
+            Self::SaidPassword => super::value::is_password(value, super::assigned::Link::Said),
             Self::Format => !super::allow::is_placeholder(value) && secrets::is_varied(value),
             Self::Mac => is_someones_mac(value),
             Self::SpanishDni => ids::spanish_dni(value),

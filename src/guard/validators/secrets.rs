@@ -70,6 +70,13 @@ pub(super) fn is_argument(value: &str) -> bool {
         && !allow::is_placeholder(value)
 }
 
+/// Base 32 as authenticators show it: random, so that some digits are among the letters.
+pub(super) fn is_base32(value: &str) -> bool {
+    let plain: Vec<u8> = value.bytes().filter(u8::is_ascii_alphanumeric).collect();
+    let digits = plain.iter().filter(|b| b.is_ascii_digit()).count();
+    plain.len() >= 16 && digits >= 1 && digits * 2 < plain.len() && Shape::of(&plain).distinct >= 8
+}
+
 /// A Bitcoin private key in the wallet import format: base 58 with four bytes of a double SHA-256.
 pub(super) fn is_wif(value: &str) -> bool {
     const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
