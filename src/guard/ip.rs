@@ -142,7 +142,11 @@ pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
         return None;
     }
     let known = logged || SAY.are_in(&label);
-    if !known && (in_versions(bytes, start) || says_versions(bytes, start)) {
+    // `firmware from 1.2.3.4 to 1.2.3.5`: a word for addresses, and one for versions before it.
+    let moves = label.ends_with(b" to ") || label.ends_with(b" from ");
+    if moves && says_versions(bytes, start)
+        || !known && (in_versions(bytes, start) || says_versions(bytes, start))
+    {
         return None;
     }
     let small = octets.iter().all(|&octet| octet < 32);

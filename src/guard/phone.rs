@@ -69,6 +69,10 @@ const LONG_CODES: &[u32] =
 const WORDS: &[&str] = &[
     "phone",
     "tel",
+    "tlf",
+    "telemóvel",
+    "telemovel",
+    "callback",
     "mobile",
     "mob",
     "cell",
@@ -174,7 +178,7 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
             .rev()
             .filter(|&n| fits(n))
             .find(|&n| is_international(run, n, skip))
-            .map(|n| run.range(n));
+            .map(|n| with_extension(bytes, from_bracket(bytes, run.range(n))));
     }
     // What the groups allow is asked first: it costs less than to read the words before them.
     let shaped = (1..=run.groups().len()).rev().find(|&n| fits(n) && is_shaped(run, n));
@@ -188,6 +192,12 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
         return None;
     }
     (!is_fiction(run, found)).then(|| with_extension(bytes, run.range(found)))
+}
+
+/// The range from the bracket on that closes within it: `(+48) 888 691 111`.
+fn from_bracket(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let opens = range.start > 0 && bytes[range.start - 1] == b'(' && !bytes[range.clone()].contains(&b'(');
+    if opens && bytes[range.clone()].contains(&b')') { range.start - 1..range.end } else { range }
 }
 
 /// The range with the extension that follows it: `x578`, `ext. 503`.

@@ -17,6 +17,16 @@ pub(super) fn is_plain_word(bytes: &[u8]) -> bool {
     })
 }
 
+/// Whether `bytes` have a letter, a digit and a sign that sentences do not put into words.
+pub(super) fn is_striking(bytes: &[u8]) -> bool {
+    let sign = |b: &u8| matches!(b, b'!' | b'#' | b'$' | b'%' | b'&' | b'*' | b'?' | b'@' | b'^' | b'+');
+    (8..=40).contains(&bytes.len())
+        && bytes.iter().any(sign)
+        && bytes.iter().any(u8::is_ascii_digit)
+        && bytes.iter().any(u8::is_ascii_alphabetic)
+        && !bytes.iter().any(|b| matches!(b, b'(' | b')' | b'/' | b'=' | b'<' | b'"' | b'[' | b'{'))
+}
+
 /// What a value is made of.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shape {
@@ -156,12 +166,15 @@ fn said_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
 
 /// `name=value`: what another name is given. The name is of one case, as random letters seldom are.
 fn is_assignment(bytes: &[u8]) -> bool {
-    let name = bytes.iter().take_while(|b| b.is_ascii_alphabetic() || **b == b'_').count();
-    let one_case = |is_case: fn(&u8) -> bool| bytes[..name].iter().all(|b| is_case(b) || *b == b'_');
+    let is_joint = |b: &u8| matches!(b, b'_' | b'.' | b'-');
+    let name = bytes.iter().take_while(|b| b.is_ascii_alphabetic() || is_joint(b)).count();
+    let one_case = |is_case: fn(&u8) -> bool| bytes[..name].iter().all(|b| is_case(b) || is_joint(b));
     name >= 3
         && (one_case(u8::is_ascii_lowercase) || one_case(u8::is_ascii_uppercase))
         && bytes.get(name) == Some(&b'=')
-        && bytes.get(name + 1).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'"' | b'\''))
+        && bytes
+            .get(name + 1)
+            .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'"' | b'\'' | b'$' | b'{'))
 }
 
 /// Whether `value` can be the key, token or secret that a key word names. `bare` words, such as `key`,
@@ -179,7 +192,7 @@ pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
 }
 
 fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
-    if is_compound(bytes) {
+    if is_compound(bytes) || link != Link::Quoted && is_assignment(bytes) {
         return false;
     }
     if shape.length < 16 {
@@ -234,7 +247,7 @@ fn is_not_a_value(bytes: &[u8]) -> bool {
 
 /// `name(…`, `name[…`, `&Name`: an expression of a program.
 fn is_call(bytes: &[u8]) -> bool {
-    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':');
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
     let bytes = bytes.strip_prefix(b"&mut ").or(bytes.strip_prefix(b"&")).unwrap_or(bytes);
     let name = bytes.iter().take_while(|b| is_name(b)).count();
     let (head, rest) = bytes.split_at(name);
@@ -254,6 +267,17 @@ fn is_call(bytes: &[u8]) -> bool {
         || name >= 2 && rest.first() == Some(&b'(') && matches!(bytes.last(), Some(b'=' | b','))
         || name >= 4 && rest.starts_with(b"(") && head.contains(&b'.')
         || names_next(bytes)
+        || is_pattern(bytes)
+}
+
+/// `\s*[:=]`, `{a:!0}`, `[default]`: a regular expression, an object, the head of a section.
+fn is_pattern(bytes: &[u8]) -> bool {
+    let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' ');
+    let section = bytes.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    [b"\\s".as_slice(), b"\\S", b"\\d", b"\\w", b"(?", b"={", b":!0", b":!1"]
+        .iter()
+        .any(|sign| allow::contains(bytes, sign))
+        || section.is_some_and(|name| name.iter().all(word))
 }
 
 /// `autocomplete=`, `SECRET_KEY=`: the name of another value, which comes next.

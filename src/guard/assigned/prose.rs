@@ -30,7 +30,11 @@ pub(super) fn said(
         }
         if bytes[at] == b'\n' || bytes[at] == b'\r' {
             // The key word's line ends with it, or asks for it.
-            return if place <= 1 || linked { answer(text, at, judge) } else { None };
+            return if linked || place <= 1 && is_prose(bytes, from) {
+                answer(text, at, judge)
+            } else {
+                None
+            };
         }
         if matches!(bytes[at], 0xe3..=0xef) {
             let script_end = end_of_script(bytes, at, end);
@@ -59,6 +63,17 @@ pub(super) fn said(
             let quoted = matches!(bytes[at - 1], b'"' | b'\'' | b'`');
             let link = if linked || quoted { Link::Said } else { Link::Adjacent };
             if range.len() >= 5 && judge(range.clone(), link) {
+                return Some(range);
+            }
+        }
+        // Without a word that says so: what no word of a sentence looks like.
+        if !linked
+            && !is_user
+            && (1..=4).contains(&place)
+            && super::super::value::is_striking(word.as_bytes())
+        {
+            let range = bare(bytes, at);
+            if judge(range.clone(), Link::Adjacent) {
                 return Some(range);
             }
         }
@@ -101,6 +116,14 @@ pub(super) fn answer(
     let range =
         bare(bytes, line + start + usize::from(matches!(content.get(start), Some(b'`' | b'"' | b'\''))));
     (range.len() >= 6 && judge(range.clone(), Link::Answer)).then_some(range)
+}
+
+/// Whether the line that ends near `at` is a sentence: four words or more, and no sign of a program.
+fn is_prose(bytes: &[u8], at: usize) -> bool {
+    let window = &bytes[at.saturating_sub(REACH)..at];
+    let line = &window[memchr::memrchr(b'\n', window).map_or(0, |end| end + 1)..];
+    let words = line.split(|b| b.is_ascii_whitespace()).filter(|word| word.len() > 1).count();
+    words >= 4 && !line.iter().any(|b| matches!(b, b'=' | b'{' | b'(' | b'"' | b'<' | b'$' | b';'))
 }
 
 /// Whether what stands before an answer says that it is a hash, an id or a name.

@@ -39,7 +39,7 @@ const SAYS: &str = "
     è sono é foi são
     jest to brzmi było będzie
     это был была є
-    är er on olan adalah là luidt este je στο είναι";
+    är er on olan adalah là luidt este je στο είναι هي هو היא הוא है";
 
 /// Signs that say so in scripts without blanks.
 const SAYS_IN_SCRIPT: &[&str] = &["是", "为", "為", "は", "：", "＝", "이", "가", "는", "은", "を", "成"];

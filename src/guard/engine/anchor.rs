@@ -112,12 +112,7 @@ fn assigned_to(rule: &Rule, text: &str, anchor: &Range<usize>, found: &mut dyn F
         let is_name = names_user && !value.bytes().any(|b| b.is_ascii_punctuation() && !b"._-@".contains(&b));
         judge(rule, value, link) && !is_name && !allow::holds_token(&bytes[range])
     };
-    // An anchor may have the sign that must follow it: `pw:`.
-    let sign = usize::from(matches!(
-        bytes[anchor.end - 1],
-        b' ' | b':' | b'=' | b'"' | b'\'' | b'`' | b'|' | b'*' | b',' | b')' | b'/' | b'_' | b'-'
-    ));
-    let Some(mut value) = assigned::walk(text, anchor.end - sign, &mut judge) else {
+    let Some(mut value) = assigned::walk(text, end_of_word(bytes, anchor), &mut judge) else {
         assigned::column(text, anchor, &mut judge).into_iter().for_each(found);
         return;
     };
@@ -130,6 +125,11 @@ fn assigned_to(rule: &Rule, text: &str, anchor: &Range<usize>, found: &mut dyn F
     found(value);
 }
 
+/// The end of the anchor's word: it may have a sign that must follow the word, as in `pw:`.
+fn end_of_word(bytes: &[u8], anchor: &Range<usize>) -> usize {
+    anchor.end - usize::from(bytes[anchor.end - 1] < 0x80 && !bytes[anchor.end - 1].is_ascii_alphanumeric())
+}
+
 /// Whether the anchor is a word, or the part of an identifier that says what it is.
 fn is_key_word(rule: &Rule, bytes: &[u8], anchor: &Range<usize>) -> bool {
     let before = anchor.start.checked_sub(1).map_or(b' ', |last| bytes[last]);
@@ -137,8 +137,9 @@ fn is_key_word(rule: &Rule, bytes: &[u8], anchor: &Range<usize>) -> bool {
     let camel = first.is_ascii_uppercase() && before.is_ascii_lowercase();
     // `PGPASSWORD`, `accesstoken`: a long key word may end another word. A short one, as in `compass`, not.
     let joined = anchor.len() < LONG && before.is_ascii_alphabetic() && first.is_ascii_alphabetic() && !camel;
-    let goes_on =
-        bytes.get(anchor.end).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
+    let goes_on = bytes
+        .get(end_of_word(bytes, anchor))
+        .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
     // Random letters hold every short word, and a resource's name says `secret` of what lies elsewhere.
     let word = &bytes[anchor.start.saturating_sub(96)..anchor.start];
     let length = |part: fn(&u8) -> bool| word.iter().rev().take_while(|b| part(b)).count();

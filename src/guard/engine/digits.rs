@@ -105,7 +105,14 @@ impl Scanner {
             && at >= 3
             && bytes[at - 1] == b' '
             && bytes[at - 3..at - 1].iter().all(u8::is_ascii_uppercase);
-        for start in [Some(at - letters), parted.then(|| at.saturating_sub(3))].into_iter().flatten() {
+        // A letter and a hyphen before the first digit, as in `X-1234567-L`.
+        let lettered = letters == 0 && at >= 2 && bytes[at - 1] == b'-' && bytes[at - 2].is_ascii_uppercase();
+        let starts = [
+            Some(at - letters),
+            parted.then(|| at.saturating_sub(3)),
+            lettered.then(|| at.saturating_sub(2)),
+        ];
+        for start in starts.into_iter().flatten() {
             for rule in &self.numbers {
                 if let Some(range) = match_at(rule, text, start) {
                     hits.push(Hit { rule, range });

@@ -2,6 +2,7 @@
 
 pub(super) mod checksum;
 pub(super) mod ids;
+pub(super) mod more_ids;
 pub(super) mod secrets;
 
 use serde::Deserialize;
@@ -81,6 +82,18 @@ pub(super) enum Validator {
     SwissAhv,
     ChineseId,
     KoreanRrn,
+    SingaporeanNric,
+    ChileanRut,
+    ArgentineCuil,
+    RomanianCnp,
+    SouthAfricanId,
+    CroatianOib,
+    BalticCode,
+    TurkishTckn,
+    MexicanCurp,
+    CzechBirthNumber,
+    BulgarianEgn,
+    IrishPps,
     Birthdate,
 }
 
@@ -127,6 +140,18 @@ impl Validator {
             Self::SwissAhv => ids::swiss_ahv(&digits()),
             Self::ChineseId => ids::chinese_id(value),
             Self::KoreanRrn => ids::korean_rrn(&digits()),
+            Self::SingaporeanNric => more_ids::singaporean_nric(value),
+            Self::ChileanRut => more_ids::chilean_rut(value),
+            Self::ArgentineCuil => more_ids::argentine_cuil(&digits()),
+            Self::RomanianCnp => more_ids::romanian_cnp(&digits()),
+            Self::SouthAfricanId => more_ids::south_african_id(&digits()),
+            Self::CroatianOib => more_ids::croatian_oib(&digits()),
+            Self::BalticCode => more_ids::baltic_code(&digits()),
+            Self::TurkishTckn => more_ids::turkish_tckn(&digits()),
+            Self::MexicanCurp => more_ids::mexican_curp(value),
+            Self::CzechBirthNumber => more_ids::czech_birth_number(&digits()),
+            Self::BulgarianEgn => more_ids::bulgarian_egn(&digits()),
+            Self::IrishPps => more_ids::irish_pps(value),
             Self::Nothing
             | Self::IndianPan
             | Self::Birthdate
