@@ -109,16 +109,17 @@ const WORDS: &[&str] = &[
     "correct-horse",
 ];
 
+static PLACEHOLDERS: LazyLock<Words> = LazyLock::new(|| Words::new(PLACEHOLDER_PARTS));
+
 /// Whether `value` stands for a value, or says where one is kept, instead of being one.
 pub(super) fn is_placeholder(value: &str) -> bool {
     let bytes = value.as_bytes();
     if is_reference(bytes) || one_char_fills(bytes) {
         return true;
     }
-    static PARTS: LazyLock<Words> = LazyLock::new(|| Words::new(PLACEHOLDER_PARTS));
     let head = &bytes[..bytes.len().min(96)];
     WORDS.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(bytes))
-        || PARTS.are_part_of(head)
+        || PLACEHOLDERS.are_part_of(head)
         || ends_in_example(bytes)
 }
 

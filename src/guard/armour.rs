@@ -1,4 +1,4 @@
-//! Private keys in their armour: PEM (RFC 7468), OpenSSH, OpenPGP (RFC 9580), PuTTY.
+//! Private keys in their armour: PEM (RFC 7468), OpenSSH, `OpenPGP` (RFC 9580), `PuTTY`.
 
 use std::ops::Range;
 
@@ -77,7 +77,7 @@ fn count_key_text(body: &[u8]) -> usize {
     if seen.iter().filter(|&&seen| seen).count() < 16 { 0 } else { count }
 }
 
-/// The length of a PuTTY key file, to the end of its private lines.
+/// The length of a `PuTTY` key file, to the end of its private lines.
 fn putty(window: &[u8]) -> Option<usize> {
     let private = memchr::memmem::find(window, b"Private-Lines:")?;
     let lines = &window[private..];

@@ -192,13 +192,13 @@ fn assigned(
     if !range.is_empty() && judge(range.clone(), link) {
         return Assigned::Found(range);
     }
-    if link == Link::Operator {
-        if let Some(value) = after_type(bytes, &range) {
-            let typed = span::value_at(text, span::skip_prefix(bytes, value));
-            return typed
-                .filter(|(range, link)| judge(range.clone(), *link))
-                .map_or(Assigned::Other, |(range, _)| Assigned::Found(range));
-        }
+    if link == Link::Operator
+        && let Some(value) = after_type(bytes, &range)
+    {
+        let typed = span::value_at(text, span::skip_prefix(bytes, value));
+        return typed
+            .filter(|(range, link)| judge(range.clone(), *link))
+            .map_or(Assigned::Other, |(range, _)| Assigned::Found(range));
     }
     let over = link == Link::Quoted || bytes[after - 1] == b'=';
     if over || text.get(range).is_none_or(super::allow::is_placeholder) {

@@ -120,7 +120,7 @@ pub(super) fn address(text: &str, at: usize) -> Option<Range<usize>> {
         domain.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'));
     let is_domain = labels_fit
         && (2..=24).contains(&last.len())
-        && last.chars().all(|c| c.is_alphabetic())
+        && last.chars().all(char::is_alphabetic)
         && !NOT_DOMAINS.iter().any(|not| not.eq_ignore_ascii_case(last));
     let lower = domain.to_ascii_lowercase();
     let shown = EXAMPLES.iter().any(|example| lower == *example || lower.ends_with(&format!(".{example}")));

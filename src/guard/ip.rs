@@ -117,6 +117,10 @@ const RESOLVERS: &[[u8; 4]] = &[
     [4, 2, 2, 2],
 ];
 
+static SAY_OTHER: LazyLock<Words> = LazyLock::new(|| Words::new(NOT_ADDRESSES));
+
+static SAY_ADDRESS: LazyLock<Words> = LazyLock::new(|| Words::new(ADDRESSES));
+
 /// The public IPv4 address at `start`.
 pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     let (octets, end) = quad(bytes, start)?;
@@ -134,14 +138,12 @@ pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
         return None;
     }
     let label = numbers::label(bytes, start, 28);
-    static NOT: LazyLock<Words> = LazyLock::new(|| Words::new(NOT_ADDRESSES));
-    static SAY: LazyLock<Words> = LazyLock::new(|| Words::new(ADDRESSES));
     // The first field of an access log.
     let logged = (start == 0 || before == b'\n') && bytes[end..].starts_with(b" - ");
-    if !logged && NOT.are_in(&label) {
+    if !logged && SAY_OTHER.are_in(&label) {
         return None;
     }
-    let known = logged || SAY.are_in(&label);
+    let known = logged || SAY_ADDRESS.are_in(&label);
     // `firmware from 1.2.3.4 to 1.2.3.5`: a word for addresses, and one for versions before it.
     let moves = label.ends_with(b" to ") || label.ends_with(b" from ");
     if moves && says_versions(bytes, start)
@@ -164,24 +166,25 @@ fn in_versions(bytes: &[u8], start: usize) -> bool {
     })
 }
 
+static SAY_VERSIONS: LazyLock<Words> = LazyLock::new(|| {
+    Words::new(&[
+        "changelog",
+        "release notes",
+        "versions",
+        "releases",
+        "upgrade",
+        "firmware",
+        "versionen",
+        "versiones",
+        "wersje",
+    ])
+});
+
 /// Whether the line's words before `start` are of versions.
 fn says_versions(bytes: &[u8], start: usize) -> bool {
     let before = numbers::before(bytes, start, 64);
     let line = &before[memchr::memrchr(b'\n', &before).map_or(0, |end| end + 1)..];
-    static WORDS: LazyLock<Words> = LazyLock::new(|| {
-        Words::new(&[
-            "changelog",
-            "release notes",
-            "versions",
-            "releases",
-            "upgrade",
-            "firmware",
-            "versionen",
-            "versiones",
-            "wersje",
-        ])
-    });
-    WORDS.are_in(line)
+    SAY_VERSIONS.are_in(line)
 }
 
 /// Four numbers up to 255, without leading zeros, joined by points.
@@ -226,7 +229,7 @@ fn is_someones(octets: [u8; 4]) -> bool {
     !reserved && !RESOLVERS.contains(&octets)
 }
 
-/// The public IPv6 address at `start`: global unicast, 2000::/3, and not documentation's.
+/// The public IPv6 address at `start`: global unicast, `2000::/3`, and not documentation's.
 pub(super) fn v6(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     if !matches!(bytes[start], b'2' | b'3')
         || start > 0 && matches!(bytes[start - 1], b':' | b'.' | b'-' | b'_')

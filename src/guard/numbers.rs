@@ -124,9 +124,7 @@ pub(super) fn separator(rest: &[u8]) -> Option<(u8, usize)> {
 /// Whether nothing before `start` belongs to the same number or word.
 pub(super) fn opens(bytes: &[u8], start: usize) -> bool {
     match bytes[..start] {
-        [] => true,
-        [.., b'0'..=b'9', b' '] => true,
-        [.., b'\\', b'n' | b't' | b'r'] => true,
+        [] | [.., b'0'..=b'9', b' '] | [.., b'\\', b'n' | b't' | b'r'] => true,
         [.., before] => {
             !before.is_ascii_alphanumeric()
                 && !matches!(before, b'_' | b'.' | b'-' | b'/' | b'+' | b'#' | b'$' | b'@' | b'%' | b'&')
@@ -141,8 +139,9 @@ pub(super) fn closes(bytes: &[u8], end: usize) -> bool {
     match bytes[end..] {
         [] => true,
         [after, next, ..] if matches!(after, b'.' | b'-' | b'/' | b':' | b',' | b'_') => {
-            !(next.is_ascii_digit() && after != b',')
-                && !(matches!(after, b'-' | b'_' | b'/') && next.is_ascii_alphanumeric())
+            let number = next.is_ascii_digit() && after != b',';
+            let word = next.is_ascii_alphanumeric() && matches!(after, b'-' | b'_' | b'/');
+            !number && !word
         }
         [after, ..] => !after.is_ascii_alphanumeric() && !matches!(after, b'_' | b'%' | b'@' | b'$'),
     }
@@ -297,11 +296,12 @@ const OTHER_NUMBERS: &[&str] = &[
     "asset",
 ];
 
+static SAY_OTHER: LazyLock<Words> = LazyLock::new(|| Words::new(OTHER_NUMBERS));
+
 /// Whether the words before `start` name another sort of number.
 pub(super) fn other_number(bytes: &[u8], start: usize) -> bool {
     let before = label(bytes, start, 24);
-    static WORDS: LazyLock<Words> = LazyLock::new(|| Words::new(OTHER_NUMBERS));
-    WORDS.are_in(&before)
+    SAY_OTHER.are_in(&before)
 }
 
 /// The lower-case text before `start`, at most `reach` bytes, from the start of its field: after the last

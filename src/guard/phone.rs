@@ -165,6 +165,8 @@ const NOT_PHONES: &[&str] = &[
     "vat", "mac", "coord", "lat", "isbn", "p/n",
 ];
 
+static SAY_OTHER: LazyLock<Words> = LazyLock::new(|| Words::new(NOT_PHONES));
+
 /// The phone number that begins at the run's start, with how it shows.
 pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
@@ -184,8 +186,7 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
     let shaped = (1..=run.groups().len()).rev().find(|&n| fits(n) && is_shaped(run, n));
     let found = shaped.or_else(|| (1..=run.groups().len()).rev().find(|&n| fits(n) && could_be(run, n)))?;
     let label = numbers::label(bytes, run.start, 40);
-    static NOT: LazyLock<Words> = LazyLock::new(|| Words::new(NOT_PHONES));
-    if numbers::other_number(bytes, run.start) || NOT.are_in(&label) {
+    if numbers::other_number(bytes, run.start) || SAY_OTHER.are_in(&label) {
         return None;
     }
     if shaped.is_none() && !says_so(&label) && !follows_an_email(bytes, run.start) {
@@ -272,14 +273,13 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
         ([3, 3, 4], _) if north_american(digits) => same(b"-."),
         ([1, 3, 3, 4], [1, rest @ ..]) => north_american(rest) && dashed(),
         // Mobile numbers in one group: France 06 and 07, Britain 07, Japan 070 to 090.
-        ([10], [0, 6 | 7, 1..=9, ..]) => true,
-        ([11], [0, 7, 1..=9, ..] | [0, 7..=9, 0, ..]) => true,
-        // Belgium: 04XX/XX.XX.XX.
-        ([4, 2, 2, 2], [0, 4, ..]) => true,
+        // Belgium 04XX/XX.XX.XX. Russia 8 (9XX) XXX-XX-XX.
+        ([10], [0, 6 | 7, 1..=9, ..])
+        | ([11], [0, 7, 1..=9, ..] | [0, 7..=9, 0, ..])
+        | ([4, 2, 2, 2], [0, 4, ..])
+        | ([1, 3, 3, 2, 2], [7 | 8, 3..=9, ..]) => true,
         // France, in pairs.
         ([2, 2, 2, 2, 2], [0, 1..=9, ..]) => same(b" .-"),
-        // Russia: 8 (9XX) XXX-XX-XX.
-        ([1, 3, 3, 2, 2], [7 | 8, 3..=9, ..]) => true,
         // Brazil: (XX) 9XXXX-XXXX.
         ([2, 4 | 5, 4], [1..=9, 1..=9, ..]) if run.brackets => lengths[1] == 4 || digits[2] == 9,
         // China, mobile: 1XX XXXX XXXX.
@@ -289,7 +289,7 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
         // A trunk's zero, and a subscriber's groups: Europe, Japan, Turkey, India, Australia.
         ([2..=6, ..], [0, 1..=9, ..]) if groups >= 2 => {
             let total = digits.len();
-            let date = matches!(lengths, [2, 2, 4, ..] | [2, 2, 2, ..]) && total != 10;
+            let date = matches!(lengths, [2, 2, 4 | 2, ..]) && total != 10;
             let even = lengths[1..].iter().all(|length| (2..=8).contains(length))
                 && ends_as_people_write(&lengths[1..]);
             (9..=12).contains(&total) && even && !date && (groups <= 5) && joints_are_plain(run, groups)

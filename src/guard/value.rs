@@ -227,7 +227,6 @@ fn is_not_a_value(bytes: &[u8]) -> bool {
     let starts = |prefix: &[u8]| bytes.starts_with(prefix);
     starts(b"http://")
         || starts(b"https://")
-        || allow::contains(bytes, b"://")
         || starts(b"./")
         || starts(b"../")
         || starts(b"~/")
@@ -238,11 +237,7 @@ fn is_not_a_value(bytes: &[u8]) -> bool {
         || is_borrowed(bytes)
         || is_date(bytes)
         || is_email(bytes)
-        || allow::contains(bytes, b"${")
-        || allow::contains(bytes, b"{{")
-        || allow::contains(bytes, b"::")
-        || allow::contains(bytes, b"->")
-        || allow::contains(bytes, b"...")
+        || holds_code(bytes)
 }
 
 /// `name(…`, `name[…`, `&Name`: an expression of a program.
@@ -267,17 +262,25 @@ fn is_call(bytes: &[u8]) -> bool {
         || name >= 2 && rest.first() == Some(&b'(') && matches!(bytes.last(), Some(b'=' | b','))
         || name >= 4 && rest.starts_with(b"(") && head.contains(&b'.')
         || names_next(bytes)
-        || is_pattern(bytes)
+        || is_section(bytes)
 }
 
-/// `\s*[:=]`, `{a:!0}`, `[default]`: a regular expression, an object, the head of a section.
-fn is_pattern(bytes: &[u8]) -> bool {
+/// `[default]`: the head of a section.
+fn is_section(bytes: &[u8]) -> bool {
     let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' ');
     let section = bytes.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
-    [b"\\s".as_slice(), b"\\S", b"\\d", b"\\w", b"(?", b"={", b":!0", b":!1"]
-        .iter()
-        .any(|sign| allow::contains(bytes, sign))
-        || section.is_some_and(|name| name.iter().all(word))
+    section.is_some_and(|name| name.iter().all(word))
+}
+
+/// Whether a sign of a program is in `bytes`: of a URI, a template, a path of names, a regular expression.
+fn holds_code(bytes: &[u8]) -> bool {
+    bytes.windows(2).enumerate().any(|(at, two)| match two {
+        b"${" | b"{{" | b"::" | b"->" | b"(?" | b"={" | b"\\s" | b"\\S" | b"\\d" | b"\\w" => true,
+        b":/" => bytes.get(at + 2) == Some(&b'/'),
+        b".." => bytes.get(at + 2) == Some(&b'.'),
+        b":!" => matches!(bytes.get(at + 2), Some(b'0' | b'1')),
+        _ => false,
+    })
 }
 
 /// `autocomplete=`, `SECRET_KEY=`: the name of another value, which comes next.
@@ -368,15 +371,13 @@ fn is_camel(part: &[u8]) -> bool {
 
 /// Letters of both cases in an order no word has.
 fn is_random_word(shape: &Shape) -> bool {
-    shape.length >= 10 && shape.upper >= 3 && shape.lower >= 3 && shape.changes >= shape.length / 3 + 1
+    shape.length >= 10 && shape.upper >= 3 && shape.lower >= 3 && shape.changes > shape.length / 3
 }
 
 /// At least `least` words, joined by one of `-`, `_`, `.` and spaces.
 fn is_phrase(bytes: &[u8], least: usize) -> bool {
-    let joint = match bytes.iter().find(|b| !b.is_ascii_alphanumeric()) {
-        Some(&joint @ (b'-' | b'.' | b'_')) => joint,
-        _ => return false,
-    };
+    let first = bytes.iter().find(|b| !b.is_ascii_alphanumeric());
+    let Some(&joint @ (b'-' | b'.' | b'_')) = first else { return false };
     let mut words = 0;
     for part in bytes.split(|&b| b == joint) {
         let letters = part.iter().take_while(|b| b.is_ascii_alphabetic()).count();
@@ -521,7 +522,7 @@ fn is_compound(bytes: &[u8]) -> bool {
         let number = shape.digits == part.len() && part.len() <= 8;
         word || number || part.len() <= 3 && shape.symbols <= 1
     };
-    bytes.iter().filter(|b| **b == b'-').count() >= 2 && bytes.split(|b| *b == b'-').all(part)
+    memchr::memchr_iter(b'-', bytes).count() >= 2 && bytes.split(|b| *b == b'-').all(part)
 }
 
 /// `config.yaml`, `db-1.prod.internal`, `a.b.c`.

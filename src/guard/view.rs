@@ -169,7 +169,7 @@ fn next_suspect(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while at < bytes.len() {
         let block = &bytes[at..bytes.len().min(at + BLOCK)];
-        let is_plain = block.iter().fold(true, |plain, b| plain & b.is_ascii() & (*b != b'%'));
+        let is_plain = block.iter().fold(true, |plain, b| plain & b.is_ascii() && (*b != b'%'));
         if let Some(place) = (!is_plain).then(|| block.iter().position(is_suspect)).flatten() {
             return Some(at + place);
         }
@@ -180,7 +180,6 @@ fn next_suspect(bytes: &[u8], from: usize) -> Option<usize> {
 
 fn fold(c: char) -> Fold {
     match c {
-        '\0'..='\u{9f}' => Fold::Keep,
         '\u{ad}'
         | '\u{34f}'
         | '\u{61c}'

@@ -122,7 +122,7 @@ pub(super) fn answer(
 fn is_prose(bytes: &[u8], at: usize) -> bool {
     let window = &bytes[at.saturating_sub(REACH)..at];
     let line = &window[memchr::memrchr(b'\n', window).map_or(0, |end| end + 1)..];
-    let words = line.split(|b| b.is_ascii_whitespace()).filter(|word| word.len() > 1).count();
+    let words = line.split(u8::is_ascii_whitespace).filter(|word| word.len() > 1).count();
     words >= 4 && !line.iter().any(|b| matches!(b, b'=' | b'{' | b'(' | b'"' | b'<' | b'$' | b';'))
 }
 

@@ -52,22 +52,24 @@ pub(super) fn skip_prefix(bytes: &[u8], at: usize) -> usize {
     if WRAPPERS.iter().any(|wrapper| wrapper.eq_ignore_ascii_case(before)) { at + quote } else { at }
 }
 
+/// What opens and closes a quoted value.
+const QUOTES: &[(&str, &str)] = &[
+    ("\\\"", "\\\""),
+    ("\\'", "\\'"),
+    ("\"", "\""),
+    ("'", "'"),
+    ("`", "`"),
+    ("“", "”"),
+    ("„", "“"),
+    ("«", "»"),
+    ("「", "」"),
+    ("‘", "’"),
+];
+
 /// The quoted or bare value at `at`.
 pub(super) fn value_at(text: &str, at: usize) -> Option<(Range<usize>, Link)> {
     let bytes = text.as_bytes();
     let rest = &bytes[at..];
-    const QUOTES: &[(&str, &str)] = &[
-        ("\\\"", "\\\""),
-        ("\\'", "\\'"),
-        ("\"", "\""),
-        ("'", "'"),
-        ("`", "`"),
-        ("“", "”"),
-        ("„", "“"),
-        ("«", "»"),
-        ("「", "」"),
-        ("‘", "’"),
-    ];
     for (open, close) in QUOTES {
         if rest.starts_with(open.as_bytes()) {
             let start = at + open.len();
@@ -103,13 +105,11 @@ pub(super) fn bare(bytes: &[u8], at: usize) -> Range<usize> {
     while end < bytes.len() && end - at < LONGEST {
         let byte = bytes[end];
         let stops = match byte {
-            b'"' | b'`' | b'<' | b';' | b'|' => true,
-            b'\'' => true,
+            b'"' | b'\'' | b'`' | b'<' | b';' | b'|' | 0xe3..=0xef => true,
             b',' => {
                 bytes.get(end + 1).is_none_or(|&b| !b.is_ascii_graphic()) || is_assignment(&bytes[end + 1..])
             }
             b'\\' => matches!(bytes.get(end + 1), Some(b'n' | b'r' | b't' | b'"' | b'\'' | b'u')),
-            0xe3..=0xef => true,
             0xe2 => bytes.get(end + 1) == Some(&0x80),
             0xc2 => bytes.get(end + 1).is_some_and(|&b| matches!(b, 0xa0 | 0xab | 0xbb)),
             _ => byte.is_ascii_whitespace() || byte.is_ascii_control(),

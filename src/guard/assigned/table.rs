@@ -111,6 +111,12 @@ pub(in super::super) fn column(
     judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
 ) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
+    let around =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'"' | b'_' | b'*' | b'\r') || b >= 0x80;
+    let after = bytes.get(skip(bytes, key.end, around, 24));
+    if !matches!(after, Some(b',' | b';' | b'\t' | b'|' | b'\n')) {
+        return Vec::new();
+    }
     let reach = key.start.saturating_sub(200);
     let start = memchr::memrchr(b'\n', &bytes[reach..key.start]).map_or(reach, |line| reach + line + 1);
     let window = bytes.len().min(start + TABLE);

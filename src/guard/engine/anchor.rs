@@ -154,10 +154,10 @@ fn is_key_word(rule: &Rule, bytes: &[u8], anchor: &Range<usize>) -> bool {
 }
 
 fn judge(rule: &Rule, found: &str, link: Link) -> bool {
-    if let Some(expression) = rule.expression() {
-        if expression.find(found.as_bytes()).is_none_or(|whole| whole.end() != found.len()) {
-            return false;
-        }
+    if let Some(expression) = rule.expression()
+        && expression.find(found.as_bytes()).is_none_or(|whole| whole.end() != found.len())
+    {
+        return false;
     }
     match rule.validator {
         Validator::Password => value::is_password(found, link),

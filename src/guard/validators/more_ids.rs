@@ -50,7 +50,7 @@ pub(super) fn chilean_rut(value: &str) -> bool {
 /// Argentina: modulo 11 with weights 5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1.
 pub(super) fn argentine_cuil(digits: &Digits) -> bool {
     let digits = digits.as_slice();
-    digits.len() == 11 && weighted(digits, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]) % 11 == 0
+    digits.len() == 11 && weighted(digits, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11)
 }
 
 /// Romania: modulo 11 with weights 279146358279; 10 counts as 1.

@@ -66,7 +66,7 @@ pub(super) fn is_argument(value: &str) -> bool {
         && !word
         && !path
         && shape.letters_or_digits() >= 3
-        && !(shape.digits == shape.length && shape.length <= 5)
+        && (shape.digits < shape.length || shape.length > 5)
         && !allow::is_placeholder(value)
 }
 
