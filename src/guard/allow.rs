@@ -154,6 +154,7 @@ fn is_reference(value: &[u8]) -> bool {
         b"%(",
         b"{%",
         b"[[",
+        b"ENC[",
         b"ENC(",
         b"enc(",
         b"vault:",
@@ -191,10 +192,17 @@ fn is_reference(value: &[u8]) -> bool {
     match value {
         [b'!', rest @ ..] => rest.iter().all(u8::is_ascii_alphabetic),
         [b'$', rest @ ..] if name(rest) => true,
+        [b'$', rest @ ..] if is_path_of_variable(rest) => true,
         [b'%', rest @ .., b'%'] if name(rest) => true,
         [b'{', rest @ .., b'}'] if name(rest) => true,
         _ => STARTS.iter().any(|start| value.starts_with(start)) || holds_token(value),
     }
+}
+
+/// `API/v1/items` after `$`, `_POST[`: a variable's name in capitals, and more.
+fn is_path_of_variable(rest: &[u8]) -> bool {
+    let name = rest.iter().take_while(|b| b.is_ascii_uppercase() || **b == b'_').count();
+    name >= 3 && matches!(rest.get(name), Some(b'/' | b'[' | b'.' | b'-' | b':'))
 }
 
 /// Whether a redaction's token, such as `[EMAIL_1]`, is in `value`.

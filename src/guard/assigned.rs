@@ -50,7 +50,9 @@ pub(super) fn walk(
     judge: &mut dyn FnMut(Range<usize>, Link) -> bool,
 ) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let named = end_of_name(bytes, key_end)?;
+    // Scripts without blanks have no identifiers: a value may follow at once.
+    let script = key_end >= 3 && matches!(bytes[key_end - 3], 0xe3..=0xef);
+    let named = if script { key_end } else { end_of_name(bytes, key_end)? };
     // `user:password@host`, `<user>:<password>@host`: a URI's pattern.
     if [b"@".as_slice(), b">@", b"}@"].iter().any(|host| bytes[named..].starts_with(host)) {
         return None;
@@ -59,6 +61,9 @@ pub(super) fn walk(
     let blank = skip(bytes, closed, is_blank, 24);
     if bytes.get(blank) == Some(&b'>') {
         return table::element(text, blank + 1, judge);
+    }
+    if let Some(end) = table::end_of_tag(bytes, key_end, named) {
+        return table::element(text, end, judge);
     }
     if let Some(tagged) = table::after_tags(bytes, blank) {
         return table::tagged(text, tagged, judge);
@@ -186,6 +191,7 @@ fn assigned(
     if let Some(below) = next_line(bytes, start) {
         return prose::answer(text, below, judge).map_or(Assigned::Other, Assigned::Found);
     }
+    let start = table::after_tag(bytes, start).unwrap_or(start);
     let start = span::skip_prefix(bytes, start);
     let Some((range, link)) = span::value_at(text, start) else { return Assigned::Words };
     let range = if link == Link::Operator { span::cut(bytes, key_end, range) } else { range };

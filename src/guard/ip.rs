@@ -159,7 +159,8 @@ pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
 fn in_versions(bytes: &[u8], start: usize) -> bool {
     let before = &bytes[start.saturating_sub(64)..start];
     let line = &before[memchr::memrchr(b'\n', before).map_or(0, |end| end + 1)..];
-    line.split(|b| !b.is_ascii_digit() && *b != b'.').any(|word| {
+    // `v1.29.4` says by itself what it is, and nothing of a bare number beside it.
+    line.split(|b| !b.is_ascii_digit() && !matches!(b, b'.' | b'v')).any(|word| {
         let mut parts = word.split(|b| *b == b'.');
         let three = parts.by_ref().take(3).filter(|part| (1..=3).contains(&part.len())).count() == 3;
         three && parts.next().is_none()

@@ -310,7 +310,9 @@ pub(super) fn label(bytes: &[u8], start: usize, reach: usize) -> Vec<u8> {
     let window = &bytes[start.saturating_sub(reach)..start];
     let ends = |at: usize| {
         matches!(window[at], b'\n' | b',' | b';' | b'{' | b'|')
-            || matches!(window[at], b'.' | b'!' | b'?') && window.get(at + 1) == Some(&b' ')
+            || matches!(window[at], b'.' | b'!' | b'?')
+                && window.get(at + 1) == Some(&b' ')
+                && window.get(at + 2).is_some_and(|b| b.is_ascii_alphabetic() || *b >= 0x80)
     };
     let from = (0..window.len()).rev().find(|&at| ends(at)).map_or(0, |at| at + 1);
     lower(&window[from..])

@@ -73,6 +73,12 @@ const WORDS: &[&str] = &[
     "telemóvel",
     "telemovel",
     "callback",
+    "nummer:",
+    "new number",
+    "neue nummer",
+    "nouveau numéro",
+    "nuevo número",
+    "nuovo numero",
     "mobile",
     "mob",
     "cell",
@@ -189,10 +195,22 @@ pub(super) fn phone(text: &str, run: &Run) -> Option<Range<usize>> {
     if numbers::other_number(bytes, run.start) || SAY_OTHER.are_in(&label) {
         return None;
     }
-    if shaped.is_none() && !says_so(&label) && !follows_an_email(bytes, run.start) {
+    let said = says_so(&label);
+    if !said && follows_digits(bytes, run.start) {
+        return None;
+    }
+    let heads =
+        || super::assigned::heading(bytes, run.start).is_some_and(|head| says_so(&numbers::lower(head)));
+    if shaped.is_none() && !said && !follows_an_email(bytes, run.start) && !heads() {
         return None;
     }
     (!is_fiction(run, found)).then(|| with_extension(bytes, run.range(found)))
+}
+
+/// Whether a group of digits comes right before: then this is the rest of another number.
+fn follows_digits(bytes: &[u8], start: usize) -> bool {
+    let before = bytes[..start].iter().rev().skip(1).take_while(|b| b.is_ascii_digit()).count();
+    start > 1 && bytes[start - 1] == b' ' && before >= 2
 }
 
 /// The range from the bracket on that closes within it: `(+48) 888 691 111`.

@@ -192,7 +192,8 @@ pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
 }
 
 fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
-    if is_compound(bytes) || link != Link::Quoted && is_assignment(bytes) {
+    let fingerprint = bytes.iter().all(|b| b.is_ascii_hexdigit() || *b == b':') && bytes.contains(&b':');
+    if fingerprint || is_compound(bytes) || link != Link::Quoted && is_assignment(bytes) {
         return false;
     }
     if shape.length < 16 {
@@ -205,7 +206,7 @@ fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
         return shape.odd >= 2 && shape.letters() >= 8 && shape.distinct >= 10 && !bare;
     }
     if is_hex(bytes) || is_uuid(bytes) {
-        let named = link != Link::Adjacent || !bare && !is_uuid(bytes);
+        let named = link != Link::Adjacent || !is_uuid(bytes) && (!bare || shape.length >= 32);
         return shape.distinct >= 8 && shape.length >= 20 && named;
     }
     let bits = entropy(bytes);
@@ -263,6 +264,7 @@ fn is_call(bytes: &[u8]) -> bool {
         || name >= 4 && rest.starts_with(b"(") && head.contains(&b'.')
         || names_next(bytes)
         || is_section(bytes)
+        || bytes.strip_prefix(b"(").is_some_and(is_plain_word)
 }
 
 /// `[default]`: the head of a section.

@@ -38,6 +38,9 @@ pub(super) fn said(
         }
         if matches!(bytes[at], 0xe3..=0xef) {
             let script_end = end_of_script(bytes, at, end);
+            if text[at..script_end].contains(['。', '！']) {
+                return None;
+            }
             linked |= words::says_in_script(&text[at..script_end]);
             at = script_end;
             continue;
@@ -102,6 +105,9 @@ pub(super) fn answer(
     let window = &bytes[line..bytes.len().min(line + LONGEST)];
     let end = line + memchr::memchr(b'\n', window).unwrap_or(window.len());
     let content = bytes[line..end].trim_ascii_end();
+    if matches!(content.first(), Some(b'{' | b'[' | b'<' | b'#')) && !content.contains(&b']') {
+        return None;
+    }
     let start = memchr::memrchr(b' ', content).map_or(0, |space| space + 1);
     let mut speaker = content[..start].trim_ascii_end();
     for filler in [b" its".as_slice(), b" it's", b" it is", b" is", b" try"] {

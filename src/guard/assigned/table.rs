@@ -13,6 +13,8 @@ pub(super) fn element(
 ) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let start = skip(bytes, from, |b| b.is_ascii_whitespace(), 16);
+    let start =
+        if bytes[start..].starts_with(b"<![") { start } else { after_tag(bytes, start).unwrap_or(start) };
     let window = &bytes[start..bytes.len().min(start + LONGEST)];
     let end = memchr::memmem::find(window, b"</")?;
     let data = window[..end].strip_prefix(b"<![CDATA[").map_or(0, |_| 9);
@@ -42,6 +44,32 @@ pub(super) fn cells(
         at = range.end.max(at + 1);
     }
     None
+}
+
+/// The end of the tag at `at`, which begins an element: `<b>`.
+pub(super) fn after_tag(bytes: &[u8], at: usize) -> Option<usize> {
+    let name = bytes.get(at + 1..bytes.len().min(at + 40))?;
+    let opens = bytes.get(at) == Some(&b'<') && name.first().is_some_and(u8::is_ascii_alphabetic);
+    if opens { memchr::memchr(b'>', name).map(|close| at + 1 + close + 1) } else { None }
+}
+
+/// The end of the tag whose name ends with the key word, and which has attributes:
+/// `<wsse:Password Type="…">`. The name goes from the key word's end to `named`.
+pub(super) fn end_of_tag(bytes: &[u8], key_end: usize, named: usize) -> Option<usize> {
+    let window = &bytes[key_end.saturating_sub(40)..key_end];
+    let name = window
+        .iter()
+        .rev()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'-' | b'.'))
+        .count();
+    let opens = window.len() > name && window[window.len() - name - 1] == b'<';
+    if !opens || bytes.get(named) != Some(&b' ') {
+        return None;
+    }
+    let rest = &bytes[named..bytes.len().min(named + 240)];
+    memchr::memchr2(b'>', b'\n', rest)
+        .filter(|end| rest[*end] == b'>' && rest[end - 1] != b'/')
+        .map(|end| named + end + 1)
 }
 
 /// Where text begins again after the tags at `at`, of which the first ends an element: `</td><td>`.

@@ -100,7 +100,7 @@ fn assigned_to(rule: &Rule, text: &str, anchor: &Range<usize>, found: &mut dyn F
     let bytes = text.as_bytes();
     if !is_key_word(rule, bytes, anchor)
         || !has_context(rule, bytes, anchor.end)
-        || names_another(rule.validator, bytes, anchor.start)
+        || names_another(rule.validator, bytes, anchor)
     {
         return;
     }
@@ -146,7 +146,10 @@ fn is_key_word(rule: &Rule, bytes: &[u8], anchor: &Range<usize>) -> bool {
     let in_blob = length(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')) > 30;
     let name =
         &word[word.len() - length(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'/'))..];
-    if in_blob || name.starts_with(b"arn:") {
+    let in_template = memchr::memmem::rfind(word, b"{{").is_some_and(|open| {
+        memchr::memmem::find(&word[open..], b"}}").is_none() && !word[open..].contains(&b'"')
+    });
+    if in_blob || name.starts_with(b"arn:") || in_template {
         return false;
     }
     (!joined || rule.edge == Edge::None || numbers::ends_an_escape(bytes, anchor.start))

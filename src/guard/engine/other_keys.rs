@@ -2,6 +2,7 @@
 
 use super::super::numbers;
 use super::super::validators::Validator;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 /// Words before `key` or `token` that make it something to show. Lower case.
@@ -19,13 +20,19 @@ const SHOWN: &str = "
 /// Those that stand before real keys as well, when more than the bare word `key` names them.
 const SOMETIMES_SHOWN: &[&str] = &["storage", "site", "data", "project", "event", "group", "message"];
 
-/// Whether the word before a key word, which begins at `start`, makes it another thing.
-pub(super) fn names_another(validator: Validator, bytes: &[u8], start: usize) -> bool {
+/// Whether the word before a key word, which is at `anchor`, makes it another thing.
+pub(super) fn names_another(validator: Validator, bytes: &[u8], anchor: &Range<usize>) -> bool {
     static WORDS: LazyLock<Vec<&'static str>> = LazyLock::new(|| SHOWN.split_whitespace().collect());
     if !matches!(validator, Validator::Key | Validator::BareKey) {
         return false;
     }
-    let before = numbers::before(bytes, start, 20);
+    // A secret or a salt is never there to be shown.
+    let shows =
+        |word: &[u8]| [b"secret".as_slice(), b"salt", b"hmac"].iter().any(|no| word.eq_ignore_ascii_case(no));
+    if shows(&bytes[anchor.clone()]) {
+        return false;
+    }
+    let before = numbers::before(bytes, anchor.start, 20);
     let word = before.trim_ascii_end();
     let word =
         word.strip_suffix(b"_").or(word.strip_suffix(b"-")).or(word.strip_suffix(b".")).unwrap_or(word);

@@ -10,7 +10,10 @@ pub(super) fn is_random(value: &str) -> bool {
     let shape = Shape::of(bytes);
     let bits = entropy(bytes);
     let enough = if is_hex(bytes) { 2.6 } else { 3.2 };
+    // Twilio's ids of messages, calls and accounts: two capitals and 32 digits of base 16.
+    let object_id = bytes.len() == 34 && bytes[..2].iter().all(u8::is_ascii_uppercase) && is_hex(&bytes[2..]);
     !allow::is_documented_example(value)
+        && !object_id
         && shape.digits >= 1
         && bits >= enough
         && shape.changes * 6 >= shape.length
