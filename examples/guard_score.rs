@@ -1,7 +1,7 @@
 //! How well and how fast the guard finds what a labelled corpus holds.
 //!
 //! ```text
-//! cargo run --release --example guard_score -- corpus.jsonl.gz [--all] [--misses] [--no-speed]
+//! cargo run --release --example guard_score -- corpus.jsonl.gz [--all] [--by-kind] [--misses] [--no-speed]
 //! ```
 //!
 //! A line of the corpus is `{"text", "gold": [{"bstart", "bend", "kind", "group", "tier"}], "negatives",
@@ -12,7 +12,7 @@
 //!   touches only optional spans, or gold of another group, counts for nothing
 //! - alarms: the share of texts without gold of the group that have a false finding
 //!
-//! `--all` looks for birth dates and hardware addresses as well, `--misses` names what was missed or falsely
+//! `--all` looks for birth dates and hardware addresses as well, `--by-kind` shows every kind, `--misses` names what was missed or falsely
 //! found. Speed is of one thread, the best of several passes.
 
 #![expect(clippy::print_stdout, reason = "a program that prints")]
@@ -20,16 +20,17 @@
 use asmm::guard::{Group, Options, Scanner};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::ops::Range;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 type AnyError = Box<dyn std::error::Error>;
 
 #[derive(Deserialize)]
 struct Text {
-    text: String,
+    #[serde(rename = "text")]
+    content: String,
     #[serde(default)]
     gold: Vec<Span>,
     #[serde(default)]
@@ -85,7 +86,9 @@ fn main() -> Result<(), AnyError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let Some(path) = arguments.iter().find(|argument| !argument.starts_with("--")) else {
-        return Err("usage: guard_score <corpus.jsonl[.gz]> [--all] [--misses] [--no-speed]".into());
+        return Err(
+            "usage: guard_score <corpus.jsonl[.gz]> [--all] [--by-kind] [--misses] [--no-speed]".into()
+        );
     };
     let texts = read(path)?;
     let scanner = Scanner::new(&Options { national_ids: true, soft: has("--all"), suspicion: false });
@@ -93,9 +96,12 @@ fn main() -> Result<(), AnyError> {
     for text in &texts {
         score.add(text, &scanner)?;
     }
-    score.print(has("--misses"));
+    score.print(has("--all"), has("--by-kind"));
+    if has("--misses") {
+        score.misses.iter().for_each(|miss| println!("{miss}"));
+    }
     if !has("--no-speed") {
-        let dense = texts.iter().map(|text| text.text.as_str()).collect::<Vec<_>>().join("\n");
+        let dense = texts.iter().map(|text| text.content.as_str()).collect::<Vec<_>>().join("\n");
         speed(&dense)?;
     }
     Ok(())
@@ -130,7 +136,7 @@ fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 
 impl Score {
     fn add(&mut self, text: &Text, scanner: &Scanner) -> Result<(), AnyError> {
-        let findings = scanner.scan(&text.text)?;
+        let findings = scanner.scan(&text.content)?;
         let mut false_here = 0;
         for group in GROUPS {
             let ranges =
@@ -189,7 +195,7 @@ impl Score {
             self.misses.push(format!(
                 "{what} {group}/{}: {}",
                 span.kind,
-                around(&text.text, &(span.bstart..span.bend))
+                around(&text.content, &(span.bstart..span.bend))
             ));
         }
     }
@@ -201,14 +207,14 @@ impl Score {
             .find(|span| span.touches(range))
             .map_or("(nothing named)", |span| &span.kind);
         *self.false_on.entry(format!("{group} on {on}")).or_default() += 1;
-        let findings = scanner.scan(&text.text).unwrap_or_default();
+        let findings = scanner.scan(&text.content).unwrap_or_default();
         let by = findings.iter().find(|f| f.range.start == range.start).map_or("", |f| f.detector);
-        self.misses.push(format!("false {group}/{by} on {on}: {}", around(&text.text, range)));
+        self.misses.push(format!("false {group}/{by} on {on}: {}", around(&text.content, range)));
     }
 
-    fn print(&self, misses: bool) {
+    fn print(&self, soft: bool, by_kind: bool) {
         println!("group         gold  precision  recall    full  false  alarms%");
-        for (group, count) in &self.groups {
+        for (group, count) in self.groups.iter().filter(|(group, _)| soft || **group != Group::PiiSoft) {
             println!(
                 "{:<10} {:>7} {:>10.3} {:>7.3} {:>7.3} {:>6} {:>8.1}",
                 group.as_str(),
@@ -220,30 +226,24 @@ impl Score {
                 100.0 * share(count.alarms, count.clean)
             );
         }
-        println!(
-            "texts with nothing to find: {}, alarmed: {:.1} %",
-            self.clean,
-            100.0 * share(self.alarmed, self.clean)
-        );
-        let row = |line: &mut String, (name, (gold, hit, full)): (&String, &(u32, u32, u32))| {
-            let _ = write!(line, "  {name} {:.3}/{:.3} ({gold})", share(*hit, *gold), share(*full, *gold));
-        };
-        let mut line = String::from("secrets by tier, recall/full:");
-        self.tiers.iter().for_each(|entry| row(&mut line, entry));
-        println!("{line}");
-        println!("kinds that are not found in full, recall/full:");
-        for entry in
-            self.kinds.iter().filter(|(name, (gold, _, full))| full < gold && !name.starts_with("pii_soft"))
-        {
-            let mut line = String::new();
-            row(&mut line, entry);
-            println!("{line}");
+        let alarmed = 100.0 * share(self.alarmed, self.clean);
+        println!("texts with nothing to find: {}, alarmed: {alarmed:.1} %", self.clean);
+        println!("\n{:<40} gold  recall    full", "secrets by tier");
+        self.tiers.iter().for_each(row);
+        if by_kind {
+            println!("\n{:<40} gold  recall    full", "kind");
+            self.kinds.iter().filter(|(name, _)| soft || !name.starts_with("pii_soft")).for_each(row);
         }
-        println!("false findings: {:?}", self.false_on);
-        if misses {
-            self.misses.iter().for_each(|miss| println!("{miss}"));
+        if !self.false_on.is_empty() {
+            println!("\nfalse findings, by what they are on");
+            self.false_on.iter().for_each(|(name, count)| println!("{name:<40} {count:>4}"));
         }
     }
+}
+
+/// A line of a table of recall.
+fn row((name, (gold, hit, full)): (&String, &(u32, u32, u32))) {
+    println!("{name:<40} {gold:>4} {:>7.3} {:>7.3}", share(*hit, *gold), share(*full, *gold));
 }
 
 /// A place of a text with what stands around it, in one line.
@@ -284,41 +284,35 @@ fn rate(bytes: usize, time: Duration) -> f64 {
 fn speed(dense: &str) -> Result<(), AnyError> {
     let start = Instant::now();
     let scanner = Scanner::new(&Options::default());
-    println!("\nbuilt in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+    let built = start.elapsed();
     let clean = sources(Path::new(env!("CARGO_MANIFEST_DIR")))?;
-    for (name, text) in [("dense", dense), ("clean", clean.as_str())] {
+    let texts = [("dense", dense), ("clean", clean.as_str())];
+    println!("\nMB/s, one thread     scan  anchors alone  memchr    1 KB median, 95 %");
+    for (name, text) in texts {
         let parts = split(text, 1 << 20);
         let each =
             |work: &dyn Fn(&str)| rate(text.len(), best(5, || parts.iter().for_each(|part| work(part))));
-        println!(
-            "{name}: {:.1} MB, scan {:.0} MB/s; anchors alone {:.0}; memchr {:.0}; {:.1} findings a KB",
-            rate(text.len(), Duration::from_secs(1)),
-            each(&|part| drop(std::hint::black_box(scanner.scan(part)))),
-            each(&|part| {
-                std::hint::black_box(scanner.count_anchors(part));
-            }),
-            each(&|part| {
-                std::hint::black_box(memchr::memchr_iter(0, part.as_bytes()).count());
-            }),
-            parts.iter().filter_map(|part| scanner.scan(part).ok()).map(|f| f.len()).sum::<usize>() as f64
-                * 1e3
-                / text.len() as f64,
-        );
-    }
-    for (name, text) in [("dense", dense), ("clean", clean.as_str())] {
-        let prompts = split(text, 1024);
-        let mut micros: Vec<u128> = prompts
+        let scan = each(&|part| drop(std::hint::black_box(scanner.scan(part))));
+        let anchors = each(&|part| {
+            std::hint::black_box(scanner.count_anchors(part));
+        });
+        let bare = each(&|part| {
+            std::hint::black_box(memchr::memchr_iter(0, part.as_bytes()).count());
+        });
+        let mut prompts: Vec<Duration> = split(text, 1024)
             .iter()
             .take(2000)
-            .map(|p| best(3, || drop(std::hint::black_box(scanner.scan(p)))).as_nanos())
+            .map(|prompt| best(3, || drop(std::hint::black_box(scanner.scan(prompt)))))
             .collect();
-        micros.sort_unstable();
+        prompts.sort_unstable();
+        let micros = |part: usize| prompts[prompts.len() * part / 100].as_secs_f64() * 1e6;
         println!(
-            "a prompt of 1 KB, {name}: median {:.1} µs, 95 % {:.1} µs",
-            micros[micros.len() / 2] as f64 / 1e3,
-            micros[micros.len() * 19 / 20] as f64 / 1e3
+            "{name:<18} {scan:>6.0} {anchors:>14.0} {bare:>7.0} {:>10.1} µs, {:.1} µs",
+            micros(50),
+            micros(95)
         );
     }
+    println!("the scanner is built in {:.1} ms", built.as_secs_f64() * 1e3);
     adversarial(&scanner);
     Ok(())
 }
@@ -437,5 +431,3 @@ fn adversarial(scanner: &Scanner) {
         slowest.1
     );
 }
-
-use std::path::Path;

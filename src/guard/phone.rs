@@ -70,6 +70,7 @@ const WORDS: &[&str] = &[
     "phone",
     "tel",
     "tlf",
+    "tél",
     "telemóvel",
     "telemovel",
     "callback",
@@ -292,7 +293,7 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
         ([1, 3, 3, 4], [1, rest @ ..]) => north_american(rest) && dashed(),
         // Mobile numbers in one group: France 06 and 07, Britain 07, Japan 070 to 090.
         // Belgium 04XX/XX.XX.XX. Russia 8 (9XX) XXX-XX-XX.
-        ([10], [0, 6 | 7, 1..=9, ..])
+        ([10], [0, 6 | 7, ..])
         | ([11], [0, 7, 1..=9, ..] | [0, 7..=9, 0, ..])
         | ([4, 2, 2, 2], [0, 4, ..])
         | ([1, 3, 3, 2, 2], [7 | 8, 3..=9, ..]) => true,

@@ -36,6 +36,22 @@ fn every_rule_compiles_and_is_complete() {
 }
 
 #[test]
+fn every_source_of_a_rule_is_explained() {
+    let sources = include_str!("rules-sources.md");
+    let missing: Vec<_> =
+        rules::rules().filter(|rule| !sources.contains(&format!("- `{}`: ", rule.source))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_anchor_is_long_enough_for_the_prefilter() {
+    for rule in rules::table() {
+        let short: Vec<_> = rule.keywords.iter().filter(|word| word.len() == 2 || word.is_empty()).collect();
+        assert!(short.is_empty(), "{}: {short:?}", rule.id);
+    }
+}
+
+#[test]
 fn every_example_of_every_rule_holds() {
     let mut wrong = Vec::new();
     for rule in rules::table() {
