@@ -123,7 +123,9 @@ pub(super) fn address(text: &str, at: usize) -> Option<Range<usize>> {
         && last.chars().all(char::is_alphabetic)
         && !NOT_DOMAINS.iter().any(|not| not.eq_ignore_ascii_case(last));
     let lower = domain.to_ascii_lowercase();
-    let shown = EXAMPLES.iter().any(|example| lower == *example || lower.ends_with(&format!(".{example}")));
+    let shown = EXAMPLES.iter().any(|example| {
+        lower.strip_suffix(example).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    });
     let nobody = NOBODY.iter().any(|name| name.eq_ignore_ascii_case(local));
     // `git@host:path` names a repository, `scheme://user:password@host` is a URI's, and so is `<id@host>`
     // after `Message-ID:`.

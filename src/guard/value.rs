@@ -4,17 +4,21 @@ use super::allow;
 use super::assigned::Link;
 
 /// Whether `bytes` are what most words of a sentence are: small letters, the first perhaps a capital, with
-/// one or two joints between them.
+/// joints between them, but no phrase of words that are all long.
 pub(super) fn is_plain_word(bytes: &[u8]) -> bool {
-    let mut joints = 0;
-    let rest = bytes.get(1..).unwrap_or_default();
-    rest.iter().all(|b| match b {
-        b'-' | b'.' | b':' | b',' | b'_' | b'/' | b'?' | b'!' | b')' => {
-            joints += 1;
-            joints <= 2 && (joints == 1 || *b != b'-')
+    let (mut joints, mut length, mut short) = (0, 0, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'-' | b'.' | b':' | b',' | b'_' | b'/' | b'?' | b'!' | b')' if at > 0 => {
+                joints += 1;
+                short |= length < 3;
+                length = 0;
+            }
+            _ if byte.is_ascii_lowercase() || *byte >= 0x80 || at == 0 => length += 1,
+            _ => return false,
         }
-        _ => b.is_ascii_lowercase() || *b >= 0x80,
-    })
+    }
+    joints <= 1 || joints <= 4 && (short || length < 3)
 }
 
 /// Whether `bytes` have a letter, a digit and a sign that sentences do not put into words.
@@ -44,38 +48,52 @@ pub(super) struct Shape {
     pub changes: usize,
 }
 
+/// For each byte, what it is in the low bits (0 beyond ASCII, 1 a small letter, 2 a capital, 3 a digit, 4 a
+/// joint, 5 another symbol), and above them what it counts as between two changes.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        classes[byte as usize] = match byte {
+            b'a'..=b'z' => 0x11,
+            b'A'..=b'Z' => 0x22,
+            b'0'..=b'9' => 0x33,
+            b'-' | b'_' | b'.' | b'/' | b':' => 0x44,
+            0..=0x7f => 0x45,
+            _ => 0x10,
+        };
+        if byte == 255 {
+            break classes;
+        }
+        byte += 1;
+    }
+};
+
 impl Shape {
     pub fn of(value: &[u8]) -> Self {
-        let mut shape = Self { length: value.len(), ..Self::default() };
+        let mut counts = [0_usize; 6];
         let mut seen = [0_u64; 4];
-        let mut before = 0;
+        let mut before = u8::MAX;
+        let mut changes = 0;
         for &byte in value {
             seen[usize::from(byte >> 6)] |= 1 << (byte & 63);
-            let class = match byte {
-                b'a'..=b'z' => {
-                    shape.lower += 1;
-                    1
-                }
-                b'A'..=b'Z' => {
-                    shape.upper += 1;
-                    2
-                }
-                b'0'..=b'9' => {
-                    shape.digits += 1;
-                    3
-                }
-                0..=0x7f => {
-                    shape.symbols += 1;
-                    shape.odd += usize::from(!matches!(byte, b'-' | b'_' | b'.' | b'/' | b':'));
-                    4
-                }
-                _ => 1,
-            };
-            shape.changes += usize::from(class != before && before != 0);
-            before = class;
+            let class = CLASSES[usize::from(byte)];
+            counts[usize::from(class & 7)] += 1;
+            // Joints and other symbols are one class here, letters beyond ASCII and small ones another.
+            let kind = class >> 4;
+            changes += usize::from(kind != before);
+            before = kind;
         }
-        shape.distinct = seen.iter().map(|bits| bits.count_ones()).sum();
-        shape
+        Self {
+            length: value.len(),
+            lower: counts[1],
+            upper: counts[2],
+            digits: counts[3],
+            symbols: counts[4] + counts[5],
+            odd: counts[5],
+            distinct: seen.iter().map(|bits| bits.count_ones()).sum(),
+            changes: changes.saturating_sub(1),
+        }
     }
 
     fn letters(&self) -> usize {

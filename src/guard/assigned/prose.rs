@@ -54,6 +54,10 @@ pub(super) fn said(
         if place == 0 && !linked && words::is_another_subject(word) {
             return None;
         }
+        // Another key word comes at once, or begins an assignment: what follows is its value.
+        if (place == 0 || word.ends_with([':', '='])) && words::is_key_word(word) {
+            return None;
+        }
         let is_user = after_user;
         after_user = words::names_user(word);
         if (linked || place == 0)

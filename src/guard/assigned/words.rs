@@ -24,6 +24,10 @@ const OTHER_SUBJECTS: &str = "
     prompt dialog complexity history rotation validation validator protection count types storage endpoint
     takeaways findings dates points results metrics features ideas insights";
 
+/// Key words, which have a walk of their own when they come again. Lower case.
+const KEY_WORDS: &str = "
+    key token secret password passwort pass api-key x-api-key auth credentials пароль contraseña senha hasło";
+
 /// Words after which a user's name comes. Lower case.
 const USERS: &str = "
     user username login account email usr uid id usuario utilisateur benutzer benutzername utente usuário
@@ -65,6 +69,12 @@ fn holds(set: &Set, word: &[u8]) -> bool {
 pub(super) fn makes_another(word: &[u8]) -> bool {
     static SET: LazyLock<Set> = LazyLock::new(|| set(OTHER_THINGS));
     holds(&SET, word)
+}
+
+/// Whether `word` is a key word.
+pub(super) fn is_key_word(word: &str) -> bool {
+    static SET: LazyLock<Set> = LazyLock::new(|| set(KEY_WORDS));
+    holds(&SET, word.trim_end_matches([':', '=']).as_bytes())
 }
 
 /// Whether a user's name comes after `word`.
