@@ -7,6 +7,8 @@ use super::assigned::Link;
 /// joints between them, but no phrase of words that are all long.
 pub(super) fn is_plain_word(bytes: &[u8]) -> bool {
     let (mut joints, mut length, mut short) = (0, 0, false);
+    let end = bytes.iter().rev().take_while(|b| b.is_ascii_punctuation()).count().min(2);
+    let bytes = &bytes[..bytes.len() - end];
     for (at, byte) in bytes.iter().enumerate() {
         match byte {
             b'-' | b'.' | b':' | b',' | b'_' | b'/' | b'?' | b'!' | b')' if at > 0 => {

@@ -109,7 +109,8 @@ pub(super) fn answer(
     let window = &bytes[line..bytes.len().min(line + LONGEST)];
     let end = line + memchr::memchr(b'\n', window).unwrap_or(window.len());
     let content = bytes[line..end].trim_ascii_end();
-    if matches!(content.first(), Some(b'{' | b'[' | b'<' | b'#')) && !content.contains(&b']') {
+    let is_list = content.first() == Some(&b'[') && !content.contains(&b']');
+    if is_list || matches!(content.first(), Some(b'{' | b'<' | b'#')) {
         return None;
     }
     let start = memchr::memrchr(b' ', content).map_or(0, |space| space + 1);

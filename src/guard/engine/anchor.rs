@@ -149,6 +149,9 @@ fn is_key_word(rule: &Rule, bytes: &[u8], anchor: &Range<usize>) -> bool {
     let in_template = memchr::memmem::rfind(word, b"{{").is_some_and(|open| {
         memchr::memmem::find(&word[open..], b"}}").is_none() && !word[open..].contains(&b'"')
     });
+    let in_blob = in_blob
+        || rule.validator == Validator::ShortPassword
+            && name.iter().rev().take_while(|b| b.is_ascii_alphanumeric()).any(u8::is_ascii_digit);
     if in_blob || name.starts_with(b"arn:") || in_template {
         return false;
     }

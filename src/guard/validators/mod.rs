@@ -94,6 +94,11 @@ pub(super) enum Validator {
     CzechBirthNumber,
     BulgarianEgn,
     IrishPps,
+    ThaiId,
+    AustrianSvnr,
+    JapaneseMyNumber,
+    TaiwaneseId,
+    IsraeliId,
     Birthdate,
 }
 
@@ -152,6 +157,11 @@ impl Validator {
             Self::CzechBirthNumber => more_ids::czech_birth_number(&digits()),
             Self::BulgarianEgn => more_ids::bulgarian_egn(&digits()),
             Self::IrishPps => more_ids::irish_pps(value),
+            Self::ThaiId => more_ids::thai_id(&digits()),
+            Self::AustrianSvnr => more_ids::austrian_svnr(&digits()),
+            Self::JapaneseMyNumber => more_ids::japanese_my_number(&digits()),
+            Self::TaiwaneseId => more_ids::taiwanese_id(value),
+            Self::IsraeliId => more_ids::israeli_id(&digits()),
             Self::Nothing
             | Self::IndianPan
             | Self::Birthdate

@@ -142,3 +142,49 @@ pub(super) fn irish_pps(value: &str) -> bool {
     let sum = weighted(&digits, &[8, 7, 6, 5, 4, 3, 2]) + 9 * letter(bytes.get(8));
     digits.len() == 7 && letter(bytes.get(7)) == sum % 23
 }
+
+/// Thailand: modulo 11 with weights 13 down to 2.
+pub(super) fn thai_id(digits: &Digits) -> bool {
+    let digits = digits.as_slice();
+    digits.len() == 13
+        && (11 - weighted(&digits[..12], &[13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]) % 11) % 10
+            == u32::from(digits[12])
+}
+
+/// Austria: the fourth digit checks the others, modulo 11; a birth date comes last.
+pub(super) fn austrian_svnr(digits: &Digits) -> bool {
+    let digits = digits.as_slice();
+    digits.len() == 10
+        && (1..=31).contains(&two(digits, 4))
+        && (1..=15).contains(&two(digits, 6))
+        && weighted(digits, &[3, 7, 9, 0, 5, 8, 4, 2, 1, 6]) % 11 == u32::from(digits[3])
+}
+
+/// Japan: modulo 11 with weights 6 to 2, 7 to 2.
+pub(super) fn japanese_my_number(digits: &Digits) -> bool {
+    let digits = digits.as_slice();
+    if digits.len() != 12 {
+        return false;
+    }
+    let rest = weighted(&digits[..11], &[6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11;
+    u32::from(digits[11]) == if rest <= 1 { 0 } else { 11 - rest }
+}
+
+/// Taiwan: the letter is two digits; modulo 10 with weights 1, 9 to 1, 1.
+pub(super) fn taiwanese_id(value: &str) -> bool {
+    // A is 10, and I, O, W, X, Y, Z come out of their order.
+    const LETTERS: &[u8; 26] = b"ABCDEFGHJKLMNPQRSTUVXYWZIO";
+    let [letter, number @ ..] = value.as_bytes() else { return false };
+    let Some(place) = (10_u32..).zip(LETTERS).find(|(_, known)| *known == letter).map(|(place, _)| place)
+    else {
+        return false;
+    };
+    let digits: Vec<u8> = number.iter().map(|b| b.wrapping_sub(b'0')).collect();
+    digits.len() == 9
+        && (place / 10 + place % 10 * 9 + weighted(&digits, &[8, 7, 6, 5, 4, 3, 2, 1, 1])) % 10 == 0
+}
+
+/// Israel: Luhn over nine digits.
+pub(super) fn israeli_id(digits: &Digits) -> bool {
+    digits.as_slice().len() == 9 && luhn(digits.as_slice())
+}
