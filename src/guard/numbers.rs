@@ -172,7 +172,8 @@ pub(super) fn card(bytes: &[u8], run: &Run) -> Option<Range<usize>> {
             && closes(bytes, range.end)
             && !(groups < run.groups().len() && run.groups()[groups - 1].separator != b' ')
             && !other_number(bytes, range.start)
-            && !follows_iban_head(bytes, range.start)
+            && !follows_group(bytes, range.start)
+            && !(groups == 1 && digits.len() == 19 && digits[0] == 4)
         {
             return Some(range);
         }
@@ -180,15 +181,12 @@ pub(super) fn card(bytes: &[u8], run: &Run) -> Option<Range<usize>> {
     None
 }
 
-/// Whether the groups before `start` are the first of an account's number: `DE12 `, `GB33 BUKB `.
-fn follows_iban_head(bytes: &[u8], start: usize) -> bool {
-    let head = |end: usize| {
-        end >= 5
-            && bytes[end - 1] == b' '
-            && bytes[end - 5..end - 3].iter().all(u8::is_ascii_uppercase)
-            && bytes[end - 3..end - 1].iter().all(u8::is_ascii_alphanumeric)
-    };
-    head(start)
+/// Whether a group of four digits or capitals comes before `start`: then this is a part of a longer number,
+/// of an account (`DE12 `, `GB33 BUKB `) or of a table.
+fn follows_group(bytes: &[u8], start: usize) -> bool {
+    let Some(before) = bytes[..start].strip_suffix(b" ") else { return false };
+    let group = before.iter().rev().take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit()).count();
+    group == 4 && before[before.len() - 4..].iter().any(u8::is_ascii_digit)
 }
 
 /// Whether an issuer gives out numbers with this prefix in this length.

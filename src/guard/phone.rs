@@ -169,7 +169,8 @@ const WORDS: &[&str] = &[
 /// Words that say that the digits are something else, beside those for all numbers. Lower case.
 const NOT_PHONES: &[&str] = &[
     "nhs", "card", "iban", "account", "konto", "dni", "cpf", "siret", "siren", "aadhaar", "pesel", "steuer",
-    "vat", "mac", "coord", "lat", "isbn", "p/n",
+    "vat", "mac", "coord", "lat", "isbn", "p/n", "u32", "u64", "i32", "i64", "usize", "int", "const",
+    "define", "ioctl",
 ];
 
 static SAY_OTHER: LazyLock<Words> = LazyLock::new(|| Words::new(NOT_PHONES));
@@ -247,6 +248,12 @@ fn fits(bytes: &[u8], run: &Run, groups: usize) -> bool {
 /// A country's code, and as many digits as its numbers have.
 fn is_international(run: &Run, groups: usize, skip: usize) -> bool {
     let digits = &run.digits(groups)[skip..];
+    // `+262142-12-31`: a year far away.
+    if let [year, month, day] = &run.groups()[..groups] {
+        if (year.length, month.length, day.length) == (year.length.max(5), 2, 2) && year.separator == b'-' {
+            return false;
+        }
+    }
     let first =
         |count: usize| digits.iter().take(count).fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit));
     // `+44 (0)20 …`: the trunk's zero in brackets is not dialled from abroad.
@@ -309,6 +316,8 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
         ([2..=6, ..], [0, 1..=9, ..]) if groups >= 2 => {
             let total = digits.len();
             let date = matches!(lengths, [2, 2, 4 | 2, ..]) && total != 10;
+            // `02110-1301`: a postal code of the United States.
+            let date = date || matches!(lengths, [5, 4]) && same(b"-");
             let even = lengths[1..].iter().all(|length| (2..=8).contains(length))
                 && ends_as_people_write(&lengths[1..]);
             (9..=12).contains(&total) && even && !date && (groups <= 5) && joints_are_plain(run, groups)

@@ -2,7 +2,7 @@
 
 mod looks;
 
-use self::looks::{is_assignment, is_compound, is_identifier, is_not_a_value, is_prose_thing};
+use self::looks::{is_assignment, is_compound, is_expression, is_identifier, is_not_a_value, is_prose_thing};
 use super::allow;
 use super::assigned::Link;
 
@@ -137,7 +137,9 @@ pub(super) fn is_password(value: &str, link: Link) -> bool {
     } else {
         said_password(bytes, &shape, link)
     };
-    fits && !is_not_a_value(bytes) && !allow::is_placeholder(value)
+    fits && !is_not_a_value(bytes)
+        && (link == Link::Quoted || !is_expression(bytes))
+        && !allow::is_placeholder(value)
 }
 
 /// A password after an operator: most things that are no word, name or expression.
@@ -173,6 +175,9 @@ fn is_spaced_password(bytes: &[u8]) -> bool {
 
 /// A password in prose: it must not look like anything else that a sentence may hold.
 fn said_password(bytes: &[u8], shape: &Shape, link: Link) -> bool {
+    if bytes.contains(&b'_') && shape.digits == 0 && shape.odd == 0 {
+        return false;
+    }
     let short_hash = is_hex(bytes) && shape.length <= 12;
     if shape.length < 6 || is_prose_thing(bytes, shape) || is_assignment(bytes) || short_hash {
         return false;
@@ -200,6 +205,7 @@ pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
     shape.distinct >= 5
         && key_shaped(bytes, &shape, link, bare)
         && !is_not_a_value(bytes)
+        && (link == Link::Quoted || !is_expression(bytes))
         && !allow::is_placeholder(value)
 }
 

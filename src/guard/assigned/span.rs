@@ -1,6 +1,6 @@
 //! Where a value begins and ends: quotation marks, wrappers, what ends a bare word.
 
-use super::{LONGEST, Link, is_blank, skip};
+use super::{LONGEST, Link};
 use std::ops::Range;
 
 /// What may stand between an operator and a value: schemes, prefixes of literals, tags.

@@ -187,7 +187,8 @@ fn heads(line: &[u8], at: usize) -> Option<(u8, usize)> {
                     || *b >= 0x80
             })
     };
-    let all = line.strip_suffix(b"\r").unwrap_or(line).split(|b| *b == sign).all(is_name);
+    let cells = || line.strip_suffix(b"\r").unwrap_or(line).split(|b| *b == sign);
+    let all = cells().all(is_name) && cells().filter(|cell| !cell.trim_ascii().is_empty()).count() >= 2;
     all.then(|| (sign, memchr::memchr_iter(sign, &line[..at]).count()))
 }
 

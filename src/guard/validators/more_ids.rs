@@ -181,7 +181,7 @@ pub(super) fn taiwanese_id(value: &str) -> bool {
     };
     let digits: Vec<u8> = number.iter().map(|b| b.wrapping_sub(b'0')).collect();
     digits.len() == 9
-        && (place / 10 + place % 10 * 9 + weighted(&digits, &[8, 7, 6, 5, 4, 3, 2, 1, 1])) % 10 == 0
+        && (place / 10 + place % 10 * 9 + weighted(&digits, &[8, 7, 6, 5, 4, 3, 2, 1, 1])).is_multiple_of(10)
 }
 
 /// Israel: Luhn over nine digits.

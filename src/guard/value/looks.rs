@@ -8,9 +8,11 @@ use super::{Shape, is_plain_word};
 /// `name=value`: what another name is given. The name is of one case, as random letters seldom are.
 pub(super) fn is_assignment(bytes: &[u8]) -> bool {
     let is_joint = |b: &u8| matches!(b, b'_' | b'.' | b'-');
-    let name = bytes.iter().take_while(|b| b.is_ascii_alphabetic() || is_joint(b)).count();
-    let one_case = |is_case: fn(&u8) -> bool| bytes[..name].iter().all(|b| is_case(b) || is_joint(b));
-    name >= 3
+    let letters = bytes.iter().take_while(|b| b.is_ascii_alphabetic() || is_joint(b)).count();
+    let digits = bytes[letters..].iter().take(2).take_while(|b| b.is_ascii_digit()).count();
+    let name = letters + digits;
+    let one_case = |is_case: fn(&u8) -> bool| bytes[..letters].iter().all(|b| is_case(b) || is_joint(b));
+    letters >= 3
         && (one_case(u8::is_ascii_lowercase) || one_case(u8::is_ascii_uppercase))
         && bytes.get(name) == Some(&b'=')
         && bytes
@@ -67,6 +69,36 @@ fn is_section(bytes: &[u8]) -> bool {
     let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' ');
     let section = bytes.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     section.is_some_and(|name| name.iter().all(word))
+}
+
+/// Whether `bytes`, which no quotation marks hold together, are a piece of an expression: `vec![1`,
+/// `bracketed!(content`, `x).len()`, `read_le64(input`, `0x4000000D`, `a%27b`.
+pub(super) fn is_expression(bytes: &[u8]) -> bool {
+    let signs = bytes.windows(2).any(|two| {
+        matches!(two, b"![" | b"!(" | b")." | b")$" | b"}{" | b">(" | b"](" | b"\\x" | b"%(" | b"&&" | b"||")
+    });
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':');
+    let name = bytes.iter().take_while(|b| is_name(b)).count();
+    let head = &bytes[..name];
+    let call = bytes.get(name) == Some(&b'(')
+        && name >= 3
+        && (head.contains(&b'_') || head.iter().all(|b| !b.is_ascii_digit()))
+        && bytes[name + 1..].iter().all(|b| is_name(b) || matches!(b, b'*' | b'&' | b',' | b'(' | b')'));
+    let number = bytes.strip_prefix(b"0x").is_some_and(|hex| hex.len() <= 16 && is_hex(hex));
+    let encoded = [b"%20".as_slice(), b"%27", b"%22"].iter().any(|sign| allow::contains(bytes, sign));
+    signs || call || number || encoded || is_constant(bytes)
+}
+
+/// `DOT11_AUTH_ALGORITHM`, `_mm512_loadu_si512`: letters of one case and a few digits, joined by underscores.
+fn is_constant(bytes: &[u8]) -> bool {
+    let one_case = bytes.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_')
+        || bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
+    let part = |part: &[u8]| {
+        let letters = part.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        part.is_empty()
+            || letters >= 2 && part.len() - letters <= 3 && part[letters..].iter().all(u8::is_ascii_digit)
+    };
+    one_case && memchr::memchr_iter(b'_', bytes).count() >= 2 && bytes.split(|b| *b == b'_').all(part)
 }
 
 /// Whether a sign of a program is in `bytes`: of a URI, a template, a path of names, a regular expression.
