@@ -193,6 +193,9 @@ fn assigned(
     }
     let start = table::after_tag(bytes, start).unwrap_or(start);
     let start = span::skip_prefix(bytes, start);
+    if span::is_empty(bytes, start) {
+        return Assigned::Other;
+    }
     let Some((range, link)) = span::value_at(text, start) else { return Assigned::Words };
     let range = if link == Link::Operator { span::cut(bytes, key_end, range) } else { range };
     if !range.is_empty() && judge(range.clone(), link) {

@@ -249,10 +249,9 @@ fn fits(bytes: &[u8], run: &Run, groups: usize) -> bool {
 fn is_international(run: &Run, groups: usize, skip: usize) -> bool {
     let digits = &run.digits(groups)[skip..];
     // `+262142-12-31`: a year far away.
-    if let [year, month, day] = &run.groups()[..groups] {
-        if (year.length, month.length, day.length) == (year.length.max(5), 2, 2) && year.separator == b'-' {
-            return false;
-        }
+    let lengths = || run.groups()[..groups].iter().map(|group| group.length);
+    if lengths().eq([5, 2, 2]) || lengths().eq([6, 2, 2]) {
+        return false;
     }
     let first =
         |count: usize| digits.iter().take(count).fold(0_u32, |sum, &digit| sum * 10 + u32::from(digit));
@@ -317,7 +316,7 @@ fn is_shaped(run: &Run, groups: usize) -> bool {
             let total = digits.len();
             let date = matches!(lengths, [2, 2, 4 | 2, ..]) && total != 10;
             // `02110-1301`: a postal code of the United States.
-            let date = date || matches!(lengths, [5, 4]) && same(b"-");
+            let date = date || matches!(lengths, [5, 4]) && same(b"-") || matches!(lengths, [4, 4, 4]);
             let even = lengths[1..].iter().all(|length| (2..=8).contains(length))
                 && ends_as_people_write(&lengths[1..]);
             (9..=12).contains(&total) && even && !date && (groups <= 5) && joints_are_plain(run, groups)
@@ -344,7 +343,9 @@ fn joints_are_plain(run: &Run, groups: usize) -> bool {
 fn could_be(run: &Run, groups: usize) -> bool {
     let digits = run.digits(groups);
     let lengths = || run.groups()[..groups].iter().map(|group| group.length);
-    let date = lengths().eq([4, 2, 2]) || lengths().eq([2, 2, 4]);
+    let century = |at: usize| matches!(digits.get(at..at + 2), Some([1, 9] | [2, 0]));
+    let years = lengths().eq([4, 4]) && century(0) && century(4);
+    let date = lengths().eq([4, 2, 2]) || lengths().eq([2, 2, 4]) || years;
     let even =
         groups == 1 || lengths().all(|length| length <= 8) && lengths().skip(1).all(|length| length >= 2);
     let plain = groups == 1 || joints_are_plain(run, groups) || run.joined_by(groups, b".");

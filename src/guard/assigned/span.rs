@@ -66,6 +66,13 @@ const QUOTES: &[(&str, &str)] = &[
     ("‘", "’"),
 ];
 
+/// Whether quotation marks with nothing between them stand at `at`.
+pub(super) fn is_empty(bytes: &[u8], at: usize) -> bool {
+    let rest = &bytes[at..];
+    [b"\"\"".as_slice(), b"''", b"\\\"\\\""].iter().any(|empty| rest.starts_with(empty))
+        && !rest.starts_with(b"\"\"\"")
+}
+
 /// The quoted or bare value at `at`.
 pub(super) fn value_at(text: &str, at: usize) -> Option<(Range<usize>, Link)> {
     let bytes = text.as_bytes();

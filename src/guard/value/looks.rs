@@ -9,7 +9,7 @@ use super::{Shape, is_plain_word};
 pub(super) fn is_assignment(bytes: &[u8]) -> bool {
     let is_joint = |b: &u8| matches!(b, b'_' | b'.' | b'-');
     let letters = bytes.iter().take_while(|b| b.is_ascii_alphabetic() || is_joint(b)).count();
-    let digits = bytes[letters..].iter().take(2).take_while(|b| b.is_ascii_digit()).count();
+    let digits = bytes[letters..].iter().take(3).take_while(|b| b.is_ascii_digit()).count();
     let name = letters + digits;
     let one_case = |is_case: fn(&u8) -> bool| bytes[..letters].iter().all(|b| is_case(b) || is_joint(b));
     letters >= 3
@@ -75,18 +75,37 @@ fn is_section(bytes: &[u8]) -> bool {
 /// `bracketed!(content`, `x).len()`, `read_le64(input`, `0x4000000D`, `a%27b`.
 pub(super) fn is_expression(bytes: &[u8]) -> bool {
     let signs = bytes.windows(2).any(|two| {
-        matches!(two, b"![" | b"!(" | b")." | b")$" | b"}{" | b">(" | b"](" | b"\\x" | b"%(" | b"&&" | b"||")
+        matches!(
+            two,
+            b"!["
+                | b"!("
+                | b")."
+                | b")$"
+                | b"}{"
+                | b">("
+                | b"]("
+                | b"\\x"
+                | b"%("
+                | b"&&"
+                | b"||"
+                | b"(["
+                | b"@$"
+                | b"\\@"
+        )
     });
     let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':');
     let name = bytes.iter().take_while(|b| is_name(b)).count();
     let head = &bytes[..name];
     let call = bytes.get(name) == Some(&b'(')
         && name >= 3
-        && (head.contains(&b'_') || head.iter().all(|b| !b.is_ascii_digit()))
+        && (head.contains(&b'_') || head.iter().all(|b| !b.is_ascii_digit()) || is_type_name(head))
         && bytes[name + 1..].iter().all(|b| is_name(b) || matches!(b, b'*' | b'&' | b',' | b'(' | b')'));
-    let number = bytes.strip_prefix(b"0x").is_some_and(|hex| hex.len() <= 16 && is_hex(hex));
+    let hex = bytes.strip_prefix(b"0x").map(|hex| hex.split(|b| *b == b'_').next().unwrap_or_default());
+    let number = hex.is_some_and(|hex| hex.len() <= 16 && is_hex(hex)) || is_typed_number(bytes);
+    let pointer = bytes.strip_prefix(b"*").is_some_and(is_plain_word);
+    let path = bytes.first() == Some(&b'/') && bytes.iter().any(|b| matches!(b, b'?' | b':'));
     let encoded = [b"%20".as_slice(), b"%27", b"%22"].iter().any(|sign| allow::contains(bytes, sign));
-    signs || call || number || encoded || is_constant(bytes)
+    signs || call || number || pointer || path || encoded || is_constant(bytes) || is_type_name(bytes)
 }
 
 /// `DOT11_AUTH_ALGORITHM`, `_mm512_loadu_si512`: letters of one case and a few digits, joined by underscores.
@@ -98,7 +117,33 @@ fn is_constant(bytes: &[u8]) -> bool {
         part.is_empty()
             || letters >= 2 && part.len() - letters <= 3 && part[letters..].iter().all(u8::is_ascii_digit)
     };
-    one_case && memchr::memchr_iter(b'_', bytes).count() >= 2 && bytes.split(|b| *b == b'_').all(part)
+    let joints = memchr::memchr_iter(b'_', bytes).count();
+    let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
+    let capitals = !bytes.iter().any(u8::is_ascii_lowercase) && joints >= 1 && digits * 4 <= bytes.len();
+    one_case && (capitals || joints >= 2 && bytes.split(|b| *b == b'_').all(part))
+}
+
+/// `2703u32`, `-1073741276i32`: a number with its type.
+fn is_typed_number(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let digits = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+    let size = bytes[digits..].split_first().filter(|(kind, _)| matches!(kind, b'u' | b'i' | b'f'));
+    digits > 0
+        && size.is_some_and(|(_, size)| [b"8".as_slice(), b"16", b"32", b"64", b"size"].contains(&size))
+}
+
+/// `X509HardwareKeyUsageFlags`, `PrivatePkcs8KeyDer`: words with capitals, and one short number.
+fn is_type_name(bytes: &[u8]) -> bool {
+    let shape = Shape::of(bytes);
+    let first = bytes.iter().position(u8::is_ascii_digit).unwrap_or(bytes.len());
+    let number = bytes[first..].iter().take_while(|b| b.is_ascii_digit()).count();
+    shape.symbols == 0
+        && (12..=48).contains(&shape.length)
+        && bytes.first().is_some_and(u8::is_ascii_uppercase)
+        && (1..=3).contains(&shape.digits)
+        && shape.digits == number
+        && shape.upper >= 2
+        && shape.lower >= shape.upper * 2
 }
 
 /// Whether a sign of a program is in `bytes`: of a URI, a template, a path of names, a regular expression.
