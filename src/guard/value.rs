@@ -210,7 +210,8 @@ pub(super) fn is_key(value: &str, link: Link, bare: bool) -> bool {
 }
 
 fn key_shaped(bytes: &[u8], shape: &Shape, link: Link, bare: bool) -> bool {
-    let fingerprint = bytes.iter().all(|b| b.is_ascii_hexdigit() || *b == b':') && bytes.contains(&b':');
+    let fingerprint = memchr::memchr_iter(b':', bytes).count() >= 8
+        || bytes.iter().all(|b| b.is_ascii_hexdigit() || *b == b':') && bytes.contains(&b':');
     if fingerprint || is_compound(bytes) || link != Link::Quoted && is_assignment(bytes) {
         return false;
     }

@@ -103,9 +103,24 @@ pub(super) fn is_expression(bytes: &[u8]) -> bool {
     let hex = bytes.strip_prefix(b"0x").map(|hex| hex.split(|b| *b == b'_').next().unwrap_or_default());
     let number = hex.is_some_and(|hex| hex.len() <= 16 && is_hex(hex)) || is_typed_number(bytes);
     let pointer = bytes.strip_prefix(b"*").is_some_and(is_plain_word);
+    let names = |rest: &[u8]| {
+        let name = rest.iter().take_while(|b| b.is_ascii_alphabetic() || **b == b'_').count();
+        name >= 2 && rest.get(name).is_none_or(|next| matches!(next, b'=' | b'.' | b'('))
+    };
+    let sigil = bytes.strip_prefix(b"&").is_some_and(names)
+        || bytes.strip_prefix(b"%").is_some_and(|rest| names(rest) && rest.contains(&b'_'))
+        || bytes.starts_with(b"]");
     let path = bytes.first() == Some(&b'/') && bytes.iter().any(|b| matches!(b, b'?' | b':'));
     let encoded = [b"%20".as_slice(), b"%27", b"%22"].iter().any(|sign| allow::contains(bytes, sign));
-    signs || call || number || pointer || path || encoded || is_constant(bytes) || is_type_name(bytes)
+    signs
+        || call
+        || sigil
+        || number
+        || pointer
+        || path
+        || encoded
+        || is_constant(bytes)
+        || is_type_name(bytes)
 }
 
 /// `DOT11_AUTH_ALGORITHM`, `_mm512_loadu_si512`: letters of one case and a few digits, joined by underscores.
@@ -142,6 +157,8 @@ fn is_type_name(bytes: &[u8]) -> bool {
         && bytes.first().is_some_and(u8::is_ascii_uppercase)
         && (1..=3).contains(&shape.digits)
         && shape.digits == number
+        // At the end people put digits after a password's words.
+        && first + number < bytes.len()
         && shape.upper >= 2
         && shape.lower >= shape.upper * 2
 }
