@@ -402,6 +402,18 @@ fn adversarial(scanner: &Scanner) {
         "x-api-key: ",
         "xoxb-",
         "session=",
+        "password,a\n",
+        "password\n",
+        "a,12345678\n",
+        "admin / ",
+        "login(\"a\",",
+        "<password a=\"b\" ",
+        "name=\"password\" ",
+        "password: |\n",
+        "redis-cli ",
+        "net use \\\\",
+        "jwt.sign(",
+        "{{password",
     ];
     let mut worst: (f64, &str) = (0.0, "");
     let mut slowest: (f64, &str) = (f64::MAX, "");
