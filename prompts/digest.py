@@ -44,7 +44,10 @@ def canonical(value):
 
 def variable(given):
     content = {"type": given["type"], "sensitivity": given.get("sensitivity", "public")}
-    content.update((key, given[key]) for key in ("max_bytes", "values", "default") if key in given)
+    optional = ("max_bytes", "values", "default", "raw_reason", "expires", "on_secret")
+    content.update((key, given[key]) for key in optional if key in given)
+    if "allow_raw" in given:
+        content["allow_raw"] = sorted(set(given["allow_raw"]))
     return content
 
 

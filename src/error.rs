@@ -16,6 +16,8 @@ pub enum ErrorKind {
     NotFound,
     /// The same id is already recorded with other contents. Exit code 1.
     Conflict,
+    /// The guard refuses a text. Exit code 6.
+    Guard,
     /// The ledger is not migrated, newer than this program, or cannot be reached. Exit code 7.
     Ledger,
     /// The database refused or failed. Exit code 1.
@@ -123,6 +125,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             ErrorKind::Usage => 2,
+            ErrorKind::Guard => 6,
             ErrorKind::Ledger => 7,
             ErrorKind::Input
             | ErrorKind::NotFound
@@ -140,5 +143,64 @@ impl fmt::Debug for Error {
             write!(f, " (hint: {hint})")?;
         }
         Ok(())
+    }
+}
+
+/// What a parser says of a wrong value, without the value, which may be what nobody should read: `invalid type:
+/// string "…", expected a map` becomes `invalid type: string, expected a map`. A short number stays, which is no card
+/// and no phone, and a short word that is no key.
+#[must_use]
+pub(crate) fn without_value(message: &str) -> String {
+    const SHORT_NUMBER: usize = "integer `12345678`".len();
+    const SHORT_WORD: usize = 24;
+    for head in ["invalid type: ", "invalid value: "] {
+        let Some(at) = message.find(head) else { continue };
+        let (before, rest) = message.split_at(at + head.len());
+        let (found, expected) = rest.rsplit_once(", expected ").map_or((rest, None), |(a, b)| (a, Some(b)));
+        let text = found.split('"').next().unwrap_or_default();
+        let shown =
+            if text.len() <= SHORT_NUMBER { text } else { text.split('`').next().unwrap_or_default() };
+        let expected = expected.map(|expected| format!(", expected {expected}")).unwrap_or_default();
+        return format!("{before}{}{expected}", shown.trim_end());
+    }
+    for head in ["unknown variant `", "unknown field `"] {
+        let Some((before, rest)) = message.split_once(head) else { continue };
+        let end = rest.rfind("`, expected").or_else(|| rest.rfind("`, there are no")).unwrap_or(rest.len());
+        if end > SHORT_WORD {
+            let word = head.trim_end_matches(" `");
+            return format!("{before}{word}{}", rest.get(end + 1..).unwrap_or_default());
+        }
+    }
+    message.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_value;
+
+    #[test]
+    fn a_parser_repeats_no_value() {
+        let long = "x".repeat(30);
+        for (said, expected) in [
+            (
+                "invalid type: string \"a, expected b\", expected a map",
+                "invalid type: string, expected a map",
+            ),
+            (
+                "`a`: invalid type: integer `4539148803436467`, expected a string",
+                "`a`: invalid type: integer, expected a string",
+            ),
+            ("invalid value: string \"x", "invalid value: string"),
+            ("invalid value: integer `-1`, expected u64", "invalid value: integer `-1`, expected u64"),
+            ("invalid type: null, expected u64 at line 1", "invalid type: null, expected u64 at line 1"),
+            (
+                "unknown field `databse`, expected one of `database`",
+                "unknown field `databse`, expected one of `database`",
+            ),
+            (&format!("unknown variant `{long}`, expected `a`"), "unknown variant, expected `a`"),
+            ("missing field `model`", "missing field `model`"),
+        ] {
+            assert_eq!(without_value(said), expected);
+        }
     }
 }

@@ -5,7 +5,7 @@ use super::rates::{Origin, PriceEntry, Rates, STANDARD_TIER};
 use super::resolve::EntryKey;
 use super::snapshot::{PER_MILLION, PER_THOUSAND, Period, Template, day_start};
 use crate::domain::{Timestamp, required_name};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_value};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -113,7 +113,7 @@ impl UserPrices {
         }
         let parsed: File = serde_yaml::from_str(yaml).map_err(|e| {
             let place = e.location().map_or_else(String::new, |l| format!(":{}:{}", l.line(), l.column()));
-            let whole = e.to_string();
+            let whole = without_value(&e.to_string());
             let message = whole.split_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
             Error::input(format!("{file}{place}: {message}"))
                 .hint("`asmm help prices push` shows the shape of the file")

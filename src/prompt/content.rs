@@ -4,6 +4,7 @@ use super::read;
 use super::template::Template;
 use crate::domain::{Digest, canonical_json};
 use crate::error::{Error, Result};
+use chrono::NaiveDate;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ pub struct Content {
 }
 
 /// A model and what it is called with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Model {
     /// The model's name, as its provider spells it.
     pub id: String,
@@ -42,7 +43,7 @@ pub struct Message {
 }
 
 /// What a variable takes, and how it may be treated.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Variable {
     /// The type of its value.
     pub kind: Kind,
@@ -54,6 +55,40 @@ pub struct Variable {
     pub values: Vec<String>,
     /// What stands for an input that is not given.
     pub default: Option<Value>,
+    /// Kinds of personal data that may pass as they are.
+    pub allow_raw: Option<AllowRaw>,
+    /// What a secret in its value does; the project's policy if the file says nothing.
+    pub on_secret: Option<OnSecret>,
+}
+
+/// Personal data that a variable lets pass as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowRaw {
+    /// Which kinds, as the guard names them: `email`, `phone`. Sorted, none twice.
+    pub kinds: Vec<String>,
+    /// Why the model needs the values themselves.
+    pub reason: String,
+    /// The last day (UTC) on which they pass, if there is one.
+    pub expires: Option<NaiveDate>,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("id", &self.id).field("params", &self.params.len()).finish()
+    }
+}
+
+impl fmt::Debug for Variable {
+    /// Without its texts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Variable")
+            .field("kind", &self.kind)
+            .field("sensitivity", &self.sensitivity)
+            .field("max_bytes", &self.max_bytes)
+            .field("values", &self.values.len())
+            .field("has_default", &self.default.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A closed set of words, as files and contents spell them.
@@ -136,6 +171,16 @@ words! {
     }
 }
 
+words! {
+    /// What a secret in a variable's value does. Nothing lets it pass.
+    OnSecret {
+        /// The render is refused.
+        Block = "block",
+        /// A token takes the secret's place.
+        Redact = "redact",
+    }
+}
+
 impl Content {
     /// The canonical JSON of the content: what is stored, and what the digest is of.
     ///
@@ -193,6 +238,16 @@ impl Variable {
         }
         if let Some(default) = &self.default {
             variable["default"] = default.clone();
+        }
+        if let Some(allow) = &self.allow_raw {
+            variable["allow_raw"] = json!(allow.kinds);
+            variable["raw_reason"] = json!(allow.reason);
+            if let Some(expires) = allow.expires {
+                variable["expires"] = json!(expires.to_string());
+            }
+        }
+        if let Some(on_secret) = self.on_secret {
+            variable["on_secret"] = json!(on_secret.code());
         }
         variable
     }

@@ -101,6 +101,15 @@ fn describe(variable: &Variable) -> String {
     if let Some(default) = &variable.default {
         let _ = write!(text, ", default {}", json(default));
     }
+    if let Some(allow) = &variable.allow_raw {
+        let _ = write!(text, ", allows raw {} ({})", allow.kinds.join(", "), allow.reason);
+        if let Some(expires) = allow.expires {
+            let _ = write!(text, " until {expires}");
+        }
+    }
+    if let Some(on_secret) = variable.on_secret {
+        let _ = write!(text, ", on secret {on_secret}");
+    }
     text
 }
 

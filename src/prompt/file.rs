@@ -5,6 +5,7 @@ use super::place::line_and_column;
 use super::read::{self, Problem, Spot};
 use super::yaml;
 use crate::error::{Error, Result};
+use std::fmt;
 
 /// The largest file, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -13,7 +14,7 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 const MAX_OPEN_BRACKETS: usize = 1_000;
 
 /// A prompt as a file has it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct PromptFile {
     /// The prompt's identity: `enrichment/company-summary`.
     pub name: String,
@@ -23,6 +24,13 @@ pub struct PromptFile {
     pub content: Content,
     /// The file as it was written.
     pub source: String,
+}
+
+impl fmt::Debug for PromptFile {
+    /// Without the file's text, which may be one that the guard has not seen yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PromptFile").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Reads a prompt's file. `file` is its name, for errors.

@@ -25,7 +25,7 @@ mod template;
 mod tests;
 mod yaml;
 
-pub use content::{Content, ENGINE, Kind, Message, Model, Role, Sensitivity, Variable};
+pub use content::{AllowRaw, Content, ENGINE, Kind, Message, Model, OnSecret, Role, Sensitivity, Variable};
 pub use diff::{Change, DiffLine, diff, text_diff};
 pub use file::{MAX_FILE_BYTES, PromptFile, parse_file};
 pub use reference::{Reference, VersionRef, check_label, check_name};

@@ -2,13 +2,16 @@
 //!
 //! A file and a stored content are read by the same code, so that they cannot differ in what they take.
 
-use super::content::{Content, ENGINE, Kind, Message, Model, Role, Sensitivity, Variable};
+use super::content::{
+    AllowRaw, Content, ENGINE, Kind, Message, Model, OnSecret, Role, Sensitivity, Variable,
+};
 use super::node::{Fields, Node};
 use super::place::Path;
 use super::template::{Template, check_variable_name};
 use super::{check_name, render};
 use crate::domain::{MAX_TEXT_BYTES, canonical_json, required_name};
 use crate::error::{Error, Result};
+use chrono::NaiveDate;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +25,9 @@ const MAX_ENUM_VALUES: usize = 1_000;
 const MAX_PARAMS_BYTES: usize = 64 << 10;
 const MAX_PARAMS_VALUES: usize = 1_000;
 const MAX_PARAMS_DEPTH: usize = 16;
+const MAX_KIND_BYTES: usize = 100;
+const MAX_RAW_KINDS: usize = 50;
+const MAX_REASON_CHARS: usize = 300;
 
 /// Which part of a value an error is about.
 #[derive(Debug)]
@@ -155,9 +161,19 @@ fn variables(node: &Node<'_>) -> Read<BTreeMap<String, Variable>> {
     Ok(variables)
 }
 
-/// One variable. What the guard will ask of it (who allowed it raw, why, until when) becomes fields here.
+/// One variable.
 fn variable(name: &str, node: &Node<'_>) -> Read<Variable> {
-    let fields = node.fields(&["type", "sensitivity", "max_bytes", "values", "default"])?;
+    let fields = node.fields(&[
+        "type",
+        "sensitivity",
+        "max_bytes",
+        "values",
+        "default",
+        "allow_raw",
+        "raw_reason",
+        "expires",
+        "on_secret",
+    ])?;
     let kind = fields.required("type")?.word("type", Kind::ALL, Kind::code)?;
     let sensitivity = match fields.optional("sensitivity") {
         Some(node) => node.word("sensitivity", Sensitivity::ALL, Sensitivity::code)?,
@@ -180,7 +196,19 @@ fn variable(name: &str, node: &Node<'_>) -> Read<Variable> {
             ));
         }
     };
-    let mut variable = Variable { kind, sensitivity, max_bytes, values, default: None };
+    let allow_raw = allow_raw(name, &fields)?;
+    if sensitivity == Sensitivity::Secret
+        && let Some(node) = fields.optional("allow_raw")
+    {
+        return Err(node.key_problem(
+            Error::input(format!("variable `{name}` is secret and has `allow_raw`"))
+                .hint("a secret is never rendered, so nothing of it can pass"),
+        ));
+    }
+    let on_secret = fields.optional("on_secret");
+    let on_secret =
+        on_secret.map(|node| node.word("on_secret", OnSecret::ALL, OnSecret::code)).transpose()?;
+    let mut variable = Variable { kind, sensitivity, max_bytes, values, default: None, allow_raw, on_secret };
     if let Some(node) = fields.optional("default") {
         if sensitivity == Sensitivity::Secret {
             return Err(node.key_problem(
@@ -193,6 +221,70 @@ fn variable(name: &str, node: &Node<'_>) -> Read<Variable> {
         variable.default = Some(normal(&node)?);
     }
     Ok(variable)
+}
+
+/// What may pass as it is, with why and until when. Whether the guard knows the kinds is the guard's to say: it
+/// learns new ones, and a stored version must be readable without them.
+fn allow_raw(name: &str, fields: &Fields<'_>) -> Read<Option<AllowRaw>> {
+    let (reason, expires) = (fields.optional("raw_reason"), fields.optional("expires"));
+    let Some(node) = fields.optional("allow_raw") else {
+        return match reason.map(|node| ("raw_reason", node)).or(expires.map(|node| ("expires", node))) {
+            None => Ok(None),
+            Some((field, node)) => Err(node.key_problem(
+                Error::input(format!("variable `{name}` has `{field}` but no `allow_raw`"))
+                    .hint("name the kinds that may pass: `allow_raw: [email]`; or leave it out"),
+            )),
+        };
+    };
+    let mut kinds = Vec::new();
+    for item in node.items()? {
+        let kind = item.text()?;
+        if kind.contains(['*', '?']) {
+            return Err(item.problem(
+                Error::input(format!("`{}` is a wildcard", item.shown()))
+                    .hint("name each kind: a wildcard would let in kinds that come later"),
+            ));
+        }
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if kind.is_empty() || kind.len() > MAX_KIND_BYTES || !kind.bytes().all(known) {
+            return Err(item.problem(
+                Error::input(format!("`{}` is no kind of personal data", item.shown()))
+                    .hint("write a detector's id, such as `email`; `asmm guard rules` lists them"),
+            ));
+        }
+        kinds.push(kind.to_owned());
+    }
+    kinds.sort();
+    kinds.dedup();
+    if kinds.is_empty() || kinds.len() > MAX_RAW_KINDS {
+        let message = format!("`allow_raw` names {} kinds; it names 1 to {MAX_RAW_KINDS}", kinds.len());
+        return Err(node.problem(Error::input(message)));
+    }
+    let reason = reason.ok_or_else(|| {
+        node.key_problem(
+            Error::input(format!("variable `{name}` has `allow_raw` but no `raw_reason`"))
+                .hint("say why the model needs the values themselves; it is recorded each time"),
+        )
+    })?;
+    let text = reason.text()?;
+    if text.trim().is_empty() || text.chars().count() > MAX_REASON_CHARS {
+        let message = format!("`raw_reason` is a sentence of 1 to {MAX_REASON_CHARS} characters");
+        return Err(reason.problem(Error::input(message)));
+    }
+    reason.check_characters(text)?;
+    let expires = expires.map(|node| day(&node)).transpose()?;
+    Ok(Some(AllowRaw { kinds, reason: text.to_owned(), expires }))
+}
+
+fn day(node: &Node<'_>) -> Read<NaiveDate> {
+    let text = node.text()?;
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    day.filter(|day| day.to_string() == text).ok_or_else(|| {
+        node.problem(
+            Error::input(format!("`{}` is no day", node.shown()))
+                .hint("write it as year-month-day: 2027-01-31"),
+        )
+    })
 }
 
 fn max_bytes(node: &Node<'_>) -> Read<usize> {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The messages as they are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +18,19 @@ pub struct Rendered {
 }
 
 /// One message as it is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct RenderedMessage {
     /// Who speaks.
     pub role: Role,
     /// What is said.
     pub content: String,
+}
+
+impl fmt::Debug for RenderedMessage {
+    /// Without what is said: it may hold what nobody should see.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RenderedMessage({}, {} bytes)", self.role, self.content.len())
+    }
 }
 
 impl Rendered {
@@ -70,17 +78,7 @@ impl Content {
     /// type, longer than its `max_bytes`, or not among its `values`; a secret variable; U+0000; messages of more
     /// than [`MAX_TEXT_BYTES`] of canonical JSON.
     pub fn render(&self, inputs: &Map<String, Value>) -> Result<Rendered> {
-        if let Some(name) = inputs.keys().find(|name| !self.variables.contains_key(name.as_str())) {
-            return Err(self.unknown(name));
-        }
-        let mut texts: BTreeMap<&str, String> = BTreeMap::new();
-        for (name, variable) in &self.variables {
-            let value = inputs.get(name).or(variable.default.as_ref()).ok_or_else(|| {
-                Error::input(format!("input `{name}` is missing"))
-                    .hint(format!("give it ({}), or give the variable a `default`", variable.kind))
-            })?;
-            texts.insert(name, check_value("input", name, variable, value)?);
-        }
+        let texts = self.texts(inputs)?;
         let mut bytes = 0;
         let mut messages = Vec::with_capacity(self.messages.len());
         for message in &self.messages {
@@ -101,6 +99,25 @@ impl Content {
         let rendered = Rendered { messages };
         rendered.check_size()?;
         Ok(rendered)
+    }
+
+    /// The text that each variable is rendered as.
+    ///
+    /// # Errors
+    /// As [`Content::render`], but for the length of the messages.
+    pub fn texts(&self, inputs: &Map<String, Value>) -> Result<BTreeMap<&str, String>> {
+        if let Some(name) = inputs.keys().find(|name| !self.variables.contains_key(name.as_str())) {
+            return Err(self.unknown(name));
+        }
+        let mut texts: BTreeMap<&str, String> = BTreeMap::new();
+        for (name, variable) in &self.variables {
+            let value = inputs.get(name).or(variable.default.as_ref()).ok_or_else(|| {
+                Error::input(format!("input `{name}` is missing"))
+                    .hint(format!("give it ({}), or give the variable a `default`", variable.kind))
+            })?;
+            texts.insert(name, check_value("input", name, variable, value)?);
+        }
+        Ok(texts)
     }
 
     /// The value of the variable `name` that `text`, from a command line, means: text as it is, numbers as JSON

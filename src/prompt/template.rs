@@ -16,7 +16,7 @@ use std::fmt;
 pub const MAX_VARIABLE_CHARS: usize = 100;
 
 /// A piece of a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Part {
     /// Text that is sent as it is.
     Literal(String),
@@ -27,17 +27,33 @@ pub enum Part {
 /// A parsed template, with its source.
 ///
 /// Two are equal when their sources are, as their digests are. [`fmt::Display`] gives the source.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Template {
     source: String,
     parts: Vec<Placed>,
 }
 
 /// A part, and the byte of the source where it begins.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Placed {
     part: Part,
     at: usize,
+}
+
+impl fmt::Debug for Part {
+    /// Without the text, which may be one that the guard has not seen yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(text) => write!(f, "Literal({} bytes)", text.len()),
+            Self::Variable(name) => write!(f, "Variable({name})"),
+        }
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.parts.iter().map(|placed| &placed.part)).finish()
+    }
 }
 
 /// Why a text is no template.

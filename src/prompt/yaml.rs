@@ -2,6 +2,7 @@
 
 use super::place::{Path, Step, byte_of_char};
 use crate::domain::MAX_TEXT_BYTES;
+use crate::error::without_value;
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::Cell;
@@ -61,7 +62,7 @@ const KEY_IS_TEXT: &str = "a key must be text";
 
 /// What the parser says, in our words where it has none for people; and the next step.
 fn said(error: &serde_yaml::Error) -> (String, Option<&'static str>) {
-    let whole = error.to_string();
+    let whole = without_value(&error.to_string());
     // serde_yaml writes `a.b: message at line 1 column 2`.
     let message = whole.split(" at line ").next().unwrap_or(&whole);
     let own = [TAKES_NO_TAGS, KEY_IS_TEXT, TOO_MUCH, TOO_DEEP, NO_NUMBER];

@@ -5,9 +5,10 @@ use crate::domain::{Digest, Timestamp};
 use crate::error::{Error, Result};
 use crate::prompt::{Content, Reference, VersionRef};
 use sqlx::FromRow;
+use std::fmt;
 
 /// A version to be pushed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NewVersion {
     /// The prompt's name.
     pub name: String,
@@ -19,6 +20,19 @@ pub struct NewVersion {
     pub content: String,
     /// The YAML file as written.
     pub source: String,
+}
+
+impl fmt::Debug for NewVersion {
+    /// Without what it says, which may be what the guard has not seen yet.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewVersion({}, {})", self.name, self.digest)
+    }
+}
+
+impl fmt::Debug for PromptVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PromptVersion({}, {})", self.entry, self.entry.digest)
+    }
 }
 
 /// What became of a pushed version.
@@ -69,7 +83,7 @@ pub struct UsedVersion {
 }
 
 /// A version and what it says.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Clone, PartialEq, Eq, FromRow)]
 pub struct PromptVersion {
     /// The version.
     #[sqlx(flatten)]

@@ -2,7 +2,7 @@
 //! search for two words, without parsing.
 
 use crate::domain::{MAX_COUNT, Timestamp, TokenUsage, required_name};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_value};
 use memchr::memmem::Finder;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -124,7 +124,7 @@ fn unreadable<'a>(error: &serde_json::Error, text: &str) -> Result<Read<'a>> {
     if tagged.is_some_and(|tagged| tagged.kind.is_none_or(|kind| kind.0 != "assistant")) {
         return Ok(Read::Nothing);
     }
-    let whole = error.to_string();
+    let whole = without_value(&error.to_string());
     let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
     Err(Error::input(format!("column {}: {message}", error.column())))
 }

@@ -5,8 +5,10 @@
 //! key, which those structs refuse as unknown.
 
 use super::Line;
-use crate::domain::{Call, Event, FinishRun, FinishStep, SentPrompt, StartRun, StartStep, Timestamp};
-use crate::error::{Error, Result};
+use crate::domain::{
+    Call, Event, FinishRun, FinishStep, GuardEvent, SentPrompt, StartRun, StartStep, Timestamp,
+};
+use crate::error::{Error, Result, without_value};
 use serde::Deserialize;
 use serde::de::value::CowStrDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -26,6 +28,7 @@ pub fn parse_line(text: &str, now: Timestamp) -> Result<Line> {
         "call" => Event::Call(parse(text, |call: &Call| call.check(now))?),
         "prompt" => Event::Prompt(parse(text, |prompt: &SentPrompt| prompt.check(now))?),
         "finish" => Event::Finish(parse(text, |finish: &FinishRun| finish.check(now))?),
+        "guard" => Event::Guard(parse(text, |event: &GuardEvent| event.check(now))?),
         "finish_step" => Event::FinishStep(parse(text, |finish: &FinishStep| finish.check(now))?),
         other => {
             serde_json::from_str::<IgnoredAny>(text).map_err(|error| readable(&error, text, None))?;
@@ -129,7 +132,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Keys<'_, A> {
 
 /// A serde message as a user reads it: the column, the key, what was found and what was expected.
 fn readable(error: &serde_json::Error, text: &str, key: Option<&str>) -> Error {
-    let whole = error.to_string();
+    let whole = without_value(&error.to_string());
     let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
     let column = error.column();
     let message = if let Some(name) = message.strip_prefix("missing field ") {

@@ -24,7 +24,7 @@ fn errors_name_the_key() {
     };
     assert!(parse_line(&call(""), now()).is_ok());
     for (text, expected) in [
-        (call(r#","usage":{"input":"5"}"#), "key `usage.input`: invalid type: string \"5\", expected u64"),
+        (call(r#","usage":{"input":"5"}"#), "key `usage.input`: invalid type: string, expected u64"),
         (call(r#","usage":7"#), "key `usage`: invalid type: integer `7`"),
         (call(r#","latency_ms":-1"#), "key `latency_ms`: invalid value: integer `-1`, expected u64"),
         (call(r#","modle":"x""#), "unknown key `modle`, expected one of `run_id`"),

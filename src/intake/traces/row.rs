@@ -1,7 +1,7 @@
 //! The two formats' rows.
 
 use crate::domain::{MAX_COUNT, Timestamp};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_value};
 use chrono::NaiveDateTime;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -114,7 +114,7 @@ fn count(column: &str, text: &str) -> Result<u64> {
 /// block seen before.
 fn mooncake(text: &str, seen: &mut HashSet<u64>) -> Result<Row> {
     let row: MooncakeRow = serde_json::from_str(text).map_err(|error| {
-        let whole = error.to_string();
+        let whole = without_value(&error.to_string());
         let message = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(message, _)| message);
         Error::input(format!("column {}: {message}", error.column()))
     })?;

@@ -28,7 +28,7 @@ fn names_an_unknown_field() {
     "#);
     assert_snapshot!(changed("max_bytes: 20000", "max_byte: 20000"), @r#"
     p.yaml:8:50: unknown field `max_byte` in `variables.notes`
-    hint: known are `type`, `sensitivity`, `max_bytes`, `values`, `default`
+    hint: known are `type`, `sensitivity`, `max_bytes`, `values`, `default`, `allow_raw`, `raw_reason`, `expires`, `on_secret`
     "#);
     assert_snapshot!(changed("- role: user", "- name: x\n    role: user"), @r#"
     p.yaml:13:5: unknown field `name` in `messages[1]`
@@ -38,9 +38,9 @@ fn names_an_unknown_field() {
     p.yaml:5:44: unknown field `top_p` in `model`
     hint: known are `id`, `params`
     "#);
-    assert_snapshot!(changed("max_bytes: 20000", "allow_raw: true"), @r#"
-    p.yaml:8:50: unknown field `allow_raw` in `variables.notes`
-    hint: known are `type`, `sensitivity`, `max_bytes`, `values`, `default`
+    assert_snapshot!(changed("max_bytes: 20000", "allow: true"), @r#"
+    p.yaml:8:50: unknown field `allow` in `variables.notes`
+    hint: known are `type`, `sensitivity`, `max_bytes`, `values`, `default`, `allow_raw`, `raw_reason`, `expires`, `on_secret`
     "#);
 }
 

@@ -55,7 +55,10 @@ fn variable() -> impl Strategy<Value = (Variable, Value)> {
             };
             let canonical = crate::domain::canonical_json(&value).unwrap();
             let default = default.then(|| serde_json::from_str(&canonical).unwrap());
-            (Variable { kind, sensitivity, max_bytes: limit.then_some(100), values, default }, value)
+            let max_bytes = limit.then_some(100);
+            let variable =
+                Variable { kind, sensitivity, max_bytes, values, default, allow_raw: None, on_secret: None };
+            (variable, value)
         },
     )
 }
