@@ -4,7 +4,7 @@
 //! jsonl`, and the keys of the Postgres functions.
 
 use super::{
-    CallId, CallPrompt, RunId, SentPrompt, Status, StepId, Timestamp, TokenUsage, optional_name,
+    CallId, CallPrompt, GuardEvent, RunId, SentPrompt, Status, StepId, Timestamp, TokenUsage, optional_name,
     required_name,
 };
 use crate::error::{Error, Result};
@@ -32,6 +32,8 @@ pub enum Event {
     Finish(FinishRun),
     /// A step finishes, said apart from its start.
     FinishStep(FinishStep),
+    /// The guard decided about something that it found.
+    Guard(GuardEvent),
 }
 
 impl Event {
@@ -44,6 +46,7 @@ impl Event {
             Self::Prompt(prompt) => prompt.check(now),
             Self::Finish(finish) => finish.check(now),
             Self::FinishStep(finish) => finish.check(now),
+            Self::Guard(event) => event.check(now),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod canonical;
 mod digest;
 mod event;
+mod guard;
 mod id;
 mod money;
 mod name;
@@ -19,6 +20,7 @@ mod window;
 pub use canonical::canonical_json;
 pub use digest::Digest;
 pub use event::{Call, Event, FinishRun, FinishStep, Outcome, StartRun, StartStep};
+pub use guard::{Decision, GuardEvent};
 pub use id::{CallId, RunId, StepId};
 pub use money::Usd;
 pub use name::{MAX_NAME_CHARS, optional_name, required_name};

@@ -4,6 +4,7 @@ use super::{CallId, Digest, RunId, StepId, Timestamp, canonical_json, required_n
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// The largest text of one call, in bytes of its canonical JSON; the same for its inputs.
 pub const MAX_TEXT_BYTES: usize = 4 << 20;
@@ -23,9 +24,15 @@ pub enum Sanitisation {
     /// Nobody looked.
     #[default]
     Unscanned,
+    /// Somebody looked only after it had been sent, and found what the policy forbids.
+    Exposed,
 }
 
 impl Sanitisation {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Clean, Self::Redacted, Self::RawAllowed, Self::Unscanned, Self::Exposed];
+
     /// The word in columns and JSON.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -34,6 +41,7 @@ impl Sanitisation {
             Self::Redacted => "redacted",
             Self::RawAllowed => "raw_allowed",
             Self::Unscanned => "unscanned",
+            Self::Exposed => "exposed",
         }
     }
 }
@@ -42,18 +50,15 @@ impl TryFrom<String> for Sanitisation {
     type Error = Error;
 
     fn try_from(code: String) -> Result<Self> {
-        [Self::Clean, Self::Redacted, Self::RawAllowed, Self::Unscanned]
-            .into_iter()
-            .find(|state| state.code() == code)
-            .ok_or_else(|| {
-                Error::input(format!("sanitisation `{code}` is unknown"))
-                    .hint("it is clean, redacted, raw_allowed or unscanned")
-            })
+        Self::ALL.into_iter().find(|state| state.code() == code).ok_or_else(|| {
+            Error::input(format!("sanitisation `{code}` is unknown"))
+                .hint("it is clean, redacted, raw_allowed, unscanned or exposed")
+        })
     }
 }
 
 /// What was sent in a call: a registered version and its inputs, or the exact text, or its digest alone.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallPrompt {
     /// The registered version: its id, or `name@7`; `name` and `name@label` are what they meant when it was sent.
@@ -74,6 +79,24 @@ pub struct CallPrompt {
     /// When retention dropped the inputs and the text: only in a copied ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purged_at: Option<Timestamp>,
+    /// When the inputs or the messages were redacted, after they had been sent: `text_sha256` is of what was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for CallPrompt {
+    /// Without inputs and messages: they may hold what nobody should see.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallPrompt")
+            .field("version", &self.version)
+            .field("inputs", &self.inputs.as_ref().map(Map::len))
+            .field("text_sha256", &self.text_sha256)
+            .field("messages", &self.messages.as_ref().map(Vec::len))
+            .field("sanitisation", &self.sanitisation)
+            .field("purged_at", &self.purged_at)
+            .field("redacted_at", &self.redacted_at)
+            .finish()
+    }
 }
 
 impl CallPrompt {
@@ -105,6 +128,16 @@ impl CallPrompt {
                 return Err(Error::input("the prompt has both `purged_at` and what was purged"));
             }
         }
+        if let Some(redacted_at) = self.redacted_at {
+            redacted_at.check("redacted_at", now)?;
+            if self.sanitisation != Sanitisation::Exposed {
+                return Err(Error::input(format!(
+                    "the prompt has `redacted_at`, and `sanitisation` is `{}`",
+                    self.sanitisation.code()
+                ))
+                .hint("what was redacted after it was sent is `exposed`"));
+            }
+        }
         if self.version.is_none() && self.text_sha256.is_none() && self.messages.is_none() {
             return Err(Error::input(
                 "the prompt names neither a `version` nor `messages` nor `text_sha256`",
@@ -115,7 +148,14 @@ impl CallPrompt {
             return Err(Error::input("the prompt has `inputs` but no `version` they belong to"));
         }
         self.stored_inputs()?;
-        if let (Some(text), Some(digest)) = (self.stored_messages()?, self.text_sha256)
+        let messages = self.stored_messages()?;
+        if self.redacted_at.is_some() && messages.is_some() && self.text_sha256.is_none() {
+            return Err(Error::input(
+                "the prompt has redacted `messages` but no `text_sha256` of what was sent",
+            ));
+        }
+        if let (Some(text), Some(digest)) = (messages, self.text_sha256)
+            && self.redacted_at.is_none()
             && Digest::of(&text) != digest
         {
             return Err(Error::input("`text_sha256` is not the digest of `messages`")
