@@ -7,7 +7,7 @@
 //! | [`domain`] | plain values without IO: ids, dollars, token usage, times, what is recorded | nothing |
 //! | [`pricing`] | the price catalogue, whose price a name means, what a call costs | `domain` |
 //! | [`prompt`] | prompt files, `subst/1`, the canonical form and its digest, rendering, diffs | `domain` |
-//! | [`guard`] | what may go into a prompt: detectors, policy, redaction | `domain` |
+//! | [`guard`] | what may go into a prompt: detectors, policy, redaction | `domain`, `prompt` |
 //! | [`store`] | the ledger in Postgres or SQLite; the only room that names sqlx | `domain`, `pricing`, `prompt` |
 //! | [`intake`] | usage from elsewhere: native JSONL, traces, session logs | `domain` |
 //! | [`report`] | rows to tables, JSON, CSV and markdown; the only user of comfy-table | `domain` |

@@ -3,26 +3,11 @@
 //! The space of phone numbers or cards is small enough to be tried in full, so that a plain hash would be
 //! the value. The key lives outside the database.
 
+use crate::domain::Digest;
 use crate::error::{Error, Result};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
-
-/// The HMAC-SHA256 of a detector and a value. Shown as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fingerprint(pub [u8; 32]);
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// Makes fingerprints under one key.
 #[derive(Clone)]
@@ -42,7 +27,7 @@ impl Fingerprinter {
     pub fn from_hex(key: &str) -> Result<Self> {
         let wrong = || {
             Error::input("the guard's `fingerprint key` is not 64 hexadecimal digits")
-                .hint("make one with `openssl rand -hex 32`")
+                .hint("make one with `openssl rand -hex 32`, or remove the file and a new one is made")
         };
         let key = key.trim();
         if key.len() != 64 || !key.is_ascii() {
@@ -56,15 +41,15 @@ impl Fingerprinter {
         Ok(Self::new(bytes))
     }
 
-    /// The fingerprint of a value that `detector` found.
+    /// The fingerprint of a value of a kind, such as `EMAIL`: the HMAC-SHA256 of both.
     #[must_use]
-    pub fn fingerprint(&self, detector: &str, value: &str) -> Fingerprint {
+    pub fn fingerprint(&self, kind: &str, value: &str) -> Digest {
         let mut mac = self.keyed.clone();
-        // The length first: no other detector and value run together to the same bytes.
-        mac.update(&u64::try_from(detector.len()).unwrap_or(u64::MAX).to_le_bytes());
-        mac.update(detector.as_bytes());
+        // The length first: no other kind and value run together to the same bytes.
+        mac.update(&u64::try_from(kind.len()).unwrap_or(u64::MAX).to_le_bytes());
+        mac.update(kind.as_bytes());
         mac.update(value.as_bytes());
-        Fingerprint(mac.finalize().into_bytes().into())
+        Digest(mac.finalize().into_bytes().into())
     }
 }
 
@@ -83,7 +68,7 @@ mod tests {
         // Test case 2 of RFC 4231, of the MAC alone.
         let mut mac = Hmac::<Sha256>::new_from_slice(b"Jefe").expect("a key");
         mac.update(b"what do ya want for nothing?");
-        let shown = Fingerprint(mac.finalize().into_bytes().into()).to_string();
+        let shown = Digest(mac.finalize().into_bytes().into()).hex();
         assert_eq!(shown, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 

@@ -2,8 +2,8 @@
 //!
 //! # How a text is read
 //!
-//! 1. One case-insensitive Aho-Corasick automaton runs over the text once and stops at every anchor of
-//!    every rule: a fixed prefix (`ghp_`), a framing (`://`), a word (`password`).
+//! 1. A prefilter runs over the text once, whatever the case, and stops at every anchor of every rule: a fixed
+//!    prefix (`ghp_`), a framing (`://`), a word (`password`).
 //! 2. At an anchor a small regular expression, or a walk of at most a few hundred bytes, decides where the
 //!    value lies. Numbers and addresses have no words to anchor at: a second pass stops at runs of digits.
 //! 3. A validator looks at the value: a checksum where the format has one, else its structure, its variety
@@ -21,10 +21,13 @@
 mod allow;
 mod armour;
 mod assigned;
+mod captured;
+mod decisions;
 mod decode;
 mod email;
 mod engine;
 mod fingerprint;
+mod gate;
 mod ip;
 mod numbers;
 mod phone;
@@ -42,11 +45,14 @@ mod expand;
 #[cfg(test)]
 mod tests;
 
+pub use captured::Examined;
+pub use decisions::{About, Decided, Decisions, Place};
 pub use engine::{MAX_TEXT_BYTES, Options, Scanner};
-pub use fingerprint::{Fingerprint, Fingerprinter};
-pub use policy::{Decision, OnSecret, Policy, Sensitivity, VariablePolicy, decide};
-pub use redact::{Sanitised, Tokens, redact, sanitise};
-pub use rules::{RuleInfo, Severity, rules, rules_sha256};
+pub use fingerprint::Fingerprinter;
+pub use gate::{Guard, Guarded, Inputs, Refusal};
+pub use policy::{Policy, check_allowed};
+pub use redact::{Tokens, mask, mask_secrets, redact};
+pub use rules::{RuleInfo, Severity, rule_info, rules, rules_sha256};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

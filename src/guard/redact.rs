@@ -1,28 +1,40 @@
 //! Redaction: each value becomes a token such as `[EMAIL_1]`, the same value in the same run the same token.
 
-use super::policy::Decision;
-use super::{Finding, Scanner, resolve};
-use crate::error::{Error, Result};
+use super::fingerprint::Fingerprinter;
+use super::policy::Ruling;
+use super::{Finding, Group, Scanner, resolve};
+use crate::domain::Digest;
+use crate::error::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::fmt;
 
 /// How often a redacted text is looked at again before the guard gives up: a token beside what was left can
 /// in rare cases show something that the value had hidden.
-const ROUNDS: usize = 8;
+pub(super) const ROUNDS: usize = 8;
 
-/// The tokens of one run. It holds the values in memory, so that the same one gets the same token, and
-/// never shows them.
-#[derive(Default)]
+/// The tokens of one run. It knows values by their fingerprints only.
+#[derive(Clone)]
 pub struct Tokens {
-    numbers: HashMap<(&'static str, String), usize>,
-    last: HashMap<&'static str, usize>,
+    fingerprints: Fingerprinter,
+    numbers: HashMap<(&'static str, Digest), u32>,
+    last: HashMap<&'static str, u32>,
 }
 
 impl Tokens {
     /// No token yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(fingerprints: Fingerprinter) -> Self {
+        Self { fingerprints, numbers: HashMap::new(), last: HashMap::new() }
+    }
+
+    /// Takes over a token that the run has given already: `EMAIL_2` for the value with this fingerprint. A word
+    /// that is no token of this program is passed over.
+    pub fn recall(&mut self, token: &str, fingerprint: Digest) {
+        let Some((word, number)) = token.rsplit_once('_') else { return };
+        let (Some(label), Ok(number)) = (resolve::known_label(word), number.parse()) else { return };
+        self.numbers.entry((label, fingerprint)).or_insert(number);
+        let last = self.last.entry(label).or_default();
+        *last = number.max(*last);
     }
 
     /// How many different values have a token.
@@ -37,16 +49,24 @@ impl Tokens {
         self.numbers.is_empty()
     }
 
-    /// The token for a value that `detector` found: the next number of its kind, or the one it has.
+    /// The fingerprint of a value that `detector` found.
+    #[must_use]
+    pub fn fingerprint(&self, detector: &str, value: &str) -> Digest {
+        self.fingerprints.fingerprint(resolve::label_of(detector), value)
+    }
+
+    /// The token for a value that `detector` found, without its brackets: the next number of its kind, or the one
+    /// it has.
     pub fn token(&mut self, detector: &str, value: &str) -> String {
         let label = resolve::label_of(detector);
+        let fingerprint = self.fingerprint(detector, value);
         let last = &mut self.last;
-        let number = *self.numbers.entry((label, value.to_owned())).or_insert_with(|| {
+        let number = *self.numbers.entry((label, fingerprint)).or_insert_with(|| {
             let next = last.entry(label).or_default();
-            *next += 1;
+            *next = next.saturating_add(1);
             *next
         });
-        format!("[{label}_{number}]")
+        format!("{label}_{number}")
     }
 }
 
@@ -54,6 +74,16 @@ impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tokens({} values, not shown)", self.numbers.len())
     }
+}
+
+/// Whether a token, such as `[EMAIL_1]`, is in `text` at `at`; where it ends.
+pub(super) fn token_at(text: &[u8], at: usize) -> Option<usize> {
+    let rest = text.get(at..)?.strip_prefix(b"[")?;
+    let end = rest.iter().take(48).position(|b| *b == b']')?;
+    let word = std::str::from_utf8(&rest[..end]).ok()?;
+    let (label, number) = word.rsplit_once('_')?;
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    (is_number && resolve::known_label(label).is_some()).then_some(at + end + 2)
 }
 
 /// `text` with each finding's value replaced by its token.
@@ -77,92 +107,96 @@ pub fn redact<'f>(
             continue;
         };
         redacted.push_str(before);
+        redacted.push('[');
         redacted.push_str(&tokens.token(finding.detector, value));
+        redacted.push(']');
         done = range.end;
     }
     redacted.push_str(text.get(done..).unwrap_or_default());
     redacted
 }
 
-/// A text that may be sent, and what was found on the way.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sanitised {
-    /// The text: scanned again after the last redaction, with nothing left to redact.
-    pub text: String,
-    /// What was found in the text as it came, with what was decided about each.
-    pub findings: Vec<(Finding, Decision)>,
-    /// What showed only after a redaction, which has no place in the text as it came: detectors, with what
-    /// was decided. Redacted as well.
-    pub shown_later: Vec<(&'static str, Decision)>,
+/// Words of others, to be shown: each value that the default rules find is its token's label, `[EMAIL]`.
+#[must_use]
+pub fn mask(text: &str) -> String {
+    mask_if(text, |_| true)
 }
 
-impl Sanitised {
-    /// Whether something was found that refuses the text.
-    #[must_use]
-    pub fn is_blocked(&self) -> bool {
-        let decisions = self.findings.iter().map(|(_, decision)| decision);
-        decisions
-            .chain(self.shown_later.iter().map(|(_, decision)| decision))
-            .any(|decision| *decision == Decision::Block)
+/// The same for secrets alone: an error may name an address that somebody must know.
+#[must_use]
+pub fn mask_secrets(text: &str) -> String {
+    mask_if(text, |finding| finding.group == Group::Secret)
+}
+
+fn mask_if(text: &str, hides: impl Fn(&Finding) -> bool) -> String {
+    // What cannot be looked at is not shown.
+    let Ok(findings) = Scanner::shared().scan(text) else { return String::new() };
+    let (mut masked, mut done) = (String::with_capacity(text.len()), 0);
+    for finding in findings.into_iter().filter(hides) {
+        masked.push_str(text.get(done..finding.range.start).unwrap_or_default());
+        masked.push('[');
+        masked.push_str(resolve::label_of(finding.detector));
+        masked.push(']');
+        done = finding.range.end;
     }
+    masked.push_str(text.get(done..).unwrap_or_default());
+    masked
 }
 
-impl fmt::Debug for Sanitised {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sanitised")
-            .field("bytes", &self.text.len())
-            .field("findings", &self.findings)
-            .field("shown_later", &self.shown_later)
-            .finish()
-    }
+/// Something that was found, what was decided, and what took its place. Never the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub finding: Finding,
+    pub ruling: Ruling,
+    pub fingerprint: Digest,
+    pub token: Option<String>,
+    /// Whether the finding's place is one in the text as it came, rather than in a later round's.
+    pub is_in_original: bool,
 }
 
-/// Scans `text`, asks `decide` about each finding, and redacts until a scan finds nothing more to redact.
+/// Scans `text`, asks `rule` about each finding, and redacts until a scan finds nothing more to redact: the text
+/// then, and what was found on the way.
 ///
-/// What is to block is redacted as well, so that the text can be shown: whoever sends must ask
-/// [`Sanitised::is_blocked`] and refuse.
+/// What is to block is redacted as well: whoever sends must look at the outcomes and refuse.
 ///
 /// # Errors
-///
-/// A text over [`super::MAX_TEXT_BYTES`], and one that no number of rounds makes clean: neither may be
-/// sent.
-pub fn sanitise(
+/// A text over [`super::MAX_TEXT_BYTES`], and one that no number of rounds makes clean: neither may be sent.
+pub(super) fn sanitise(
     scanner: &Scanner,
     text: &str,
     tokens: &mut Tokens,
-    decide: impl Fn(&Finding) -> Decision,
-) -> Result<Sanitised> {
-    let found = scanner.scan(text)?;
-    let findings: Vec<(Finding, Decision)> = found
-        .into_iter()
-        .map(|finding| (decide(&finding), finding))
-        .map(|(decision, finding)| (finding, decision))
-        .collect();
-    let mut taken: Vec<Finding> = findings
-        .iter()
-        .filter(|(_, decision)| decision.hides())
-        .map(|(finding, _)| finding.clone())
-        .collect();
+    rule: impl Fn(&Finding) -> Ruling,
+) -> Result<(String, Vec<Outcome>)> {
     let mut text = text.to_owned();
-    let mut shown_later = Vec::new();
-    for _ in 0..ROUNDS {
+    let mut outcomes = Vec::new();
+    for round in 0..ROUNDS {
+        let mut taken = Vec::new();
+        for finding in scanner.scan(&text)? {
+            let ruling = rule(&finding);
+            if round > 0 && !ruling.decision.hides() {
+                continue;
+            }
+            let value = finding.value(&text);
+            let fingerprint = tokens.fingerprint(finding.detector, value);
+            let word = ruling.decision.hides().then(|| tokens.token(finding.detector, value));
+            if word.is_some() {
+                taken.push(finding.clone());
+            }
+            outcomes.push(Outcome { finding, ruling, fingerprint, token: word, is_in_original: round == 0 });
+        }
         if taken.is_empty() {
-            return Ok(Sanitised { text, findings, shown_later });
+            return Ok((text, outcomes));
         }
         text = redact(&text, &taken, tokens);
-        taken = scanner.scan(&text)?;
-        taken.retain(|finding| decide(finding).hides());
-        shown_later.extend(taken.iter().map(|finding| (finding.detector, decide(finding))));
     }
-    Err(Error::input(format!("the text still shows a value after `{ROUNDS}` rounds of redaction"))
-        .hint("this is a defect of the guard: the text was not sent; please report the detectors that `asmm guard scan` names"))
+    Err(never_clean())
 }
 
-/// The end of the redaction's token that begins at `at`: `[`, capitals, `_`, a number, `]`.
-pub(super) fn token_at(bytes: &[u8], at: usize) -> Option<usize> {
-    let rest = bytes.get(at..)?.strip_prefix(b"[")?;
-    let label = rest.iter().take(40).take_while(|b| b.is_ascii_uppercase() || **b == b'_').count();
-    let digits = rest[label..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
-    let closed = rest.get(label + digits) == Some(&b']');
-    (label >= 2 && rest[label - 1] == b'_' && digits >= 1 && closed).then_some(at + label + digits + 2)
+/// The error for a text that shows a value however often it is redacted.
+pub(super) fn never_clean() -> Error {
+    Error::new(
+        ErrorKind::Guard,
+        format!("the text still shows something to redact after {ROUNDS} rounds: it may not be sent"),
+    )
+    .hint("this is a defect of the guard; please report the detectors that `asmm guard scan` names")
 }

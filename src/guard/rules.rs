@@ -24,6 +24,19 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The name in files and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// A rule as the documentation lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleInfo {
@@ -43,6 +56,8 @@ pub struct RuleInfo {
     pub source: &'static str,
     /// Whether the rule runs only when an option asks for it.
     pub opt_in: bool,
+    /// The words at which the scanner stops for it; empty for what it finds by its digits.
+    pub keywords: &'static [String],
 }
 
 /// How a rule finds its value.
@@ -175,7 +190,17 @@ pub(super) fn find(id: &str) -> Option<&'static Rule> {
 
 /// Every rule, in the file's order.
 pub fn rules() -> impl Iterator<Item = RuleInfo> {
-    table().iter().map(|rule| RuleInfo {
+    table().iter().map(info)
+}
+
+/// The rule with this id.
+#[must_use]
+pub fn rule_info(id: &str) -> Option<RuleInfo> {
+    find(id).map(info)
+}
+
+fn info(rule: &'static Rule) -> RuleInfo {
+    RuleInfo {
         id: &rule.id,
         group: rule.group,
         tier: rule.tier,
@@ -184,7 +209,8 @@ pub fn rules() -> impl Iterator<Item = RuleInfo> {
         label: rule.token_label(),
         source: &rule.source,
         opt_in: rule.opt_in.is_some(),
-    })
+        keywords: &rule.keywords,
+    }
 }
 
 /// The hash of the rule set: with it and the program's version, a decision can be explained later.
