@@ -9,6 +9,7 @@ select
   s.text_sha256,
   s.sanitisation,
   s.purged_at,
+  s.redacted_at,
   case when s.purged_at is null then x.body end as body
 from llm_call_prompt s
 left join prompt_version v on v.prompt_version_id = s.prompt_version_id

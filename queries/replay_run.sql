@@ -15,6 +15,7 @@ select
   p.text_sha256,
   p.sanitisation,
   p.purged_at,
+  case when x.body is not null then x.redacted_at else p.redacted_at end as redacted_at,
   x.body
 from (
   select c.run_id, c.call_id, c.step_id, c.called_at, c.agent, c.provider, c.model, c.operation, true as has_call

@@ -1,13 +1,13 @@
 //! Many changes at once: what imports and the spool use.
 //!
-//! A chunk is put in order by kind (runs, steps, calls, finishes), so that its calls go in as one batch. A
+//! A chunk is put in order by kind (runs, steps, calls, prompts, the guard's decisions, finishes), so that its calls go in as one batch. A
 //! change that is refused does not hold up the others. On SQLite a chunk is one transaction: a commit
 //! there costs as much as a thousand rows.
 
 use super::sent::{SentRow, Versions};
 use super::sqlite::{self, calls};
 use super::{MAX_BATCH, PostgresStore, Recorded, SqliteStore, Store};
-use crate::domain::{Call, Event, FinishStep, StartStep, Timestamp};
+use crate::domain::{Call, Event, FinishStep, GuardEvent, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use sqlx::SqliteConnection;
 use std::collections::HashSet;
@@ -80,6 +80,7 @@ impl Store {
                 Event::Prompt(_) => {}
                 Event::FinishStep(_) => chunk.ends.push((place, change)),
                 Event::Finish(_) => run_ends.push((place, change)),
+                Event::Guard(event) => chunk.decisions.push((place, event.clone())),
             }
         }
         chunk.starts.append(&mut steps);
@@ -95,6 +96,8 @@ struct Chunk<'a> {
     calls: Vec<(usize, Call)>,
     /// What was sent, in these calls or in calls that come later.
     prompts: Vec<(usize, SentRow)>,
+    /// What the guard decided.
+    decisions: Vec<(usize, GuardEvent)>,
     ends: Vec<(usize, &'a Event)>,
 }
 
@@ -132,6 +135,16 @@ impl PostgresStore {
                 Err(error) => split(part, error, &mut parts, applied),
             }
         }
+        let mut parts: Vec<&[(usize, GuardEvent)]> = chunk.decisions.chunks(MAX_BATCH).rev().collect();
+        while let Some(part) = parts.pop() {
+            let events: Vec<GuardEvent> = part.iter().map(|(_, event)| event.clone()).collect();
+            let mut connection = self.pool.acquire().await?;
+            match Self::record_guard_events(&mut connection, &events).await {
+                Ok(_) => {}
+                Err(error) if error.is_of_the_ledger() => return Err(error),
+                Err(error) => split(part, error, &mut parts, applied),
+            }
+        }
         for (place, change) in chunk.ends {
             note(applied, place, self.apply_one(change).await)?;
         }
@@ -151,7 +164,7 @@ impl PostgresStore {
             }
             Event::FinishStep(finish) => self.finish_step(finish).await.map(drop),
             Event::Finish(finish) => self.finish_run(finish).await.map(drop),
-            Event::Call(_) | Event::Prompt(_) => Ok(()),
+            Event::Call(_) | Event::Prompt(_) | Event::Guard(_) => Ok(()),
         }
     }
 }
@@ -215,6 +228,18 @@ impl SqliteStore {
                 Err(error) => split(part, error, &mut parts, applied),
             }
         }
+        let mut parts: Vec<&[(usize, GuardEvent)]> = chunk.decisions.chunks(MAX_BATCH).rev().collect();
+        while let Some(part) = parts.pop() {
+            let events: Vec<GuardEvent> = part.iter().map(|(_, event)| event.clone()).collect();
+            let outcome =
+                sqlite::guarded(&mut tx, async |db| SqliteStore::record_guard_events(db, &events).await)
+                    .await;
+            match outcome {
+                Ok(_) => {}
+                Err(error) if error.is_of_the_ledger() => return Err(error),
+                Err(error) => split(part, error, &mut parts, applied),
+            }
+        }
         for (place, change) in chunk.ends {
             note(applied, place, apply_one(&mut tx, change, now).await)?;
         }
@@ -235,6 +260,6 @@ async fn apply_one(db: &mut SqliteConnection, change: &Event, now: Timestamp) ->
         }
         Event::FinishStep(finish) => sqlite::finish_step(db, finish, now).await,
         Event::Finish(finish) => sqlite::finish_run(db, finish, now).await,
-        Event::Call(_) | Event::Prompt(_) => Ok(()),
+        Event::Call(_) | Event::Prompt(_) | Event::Guard(_) => Ok(()),
     }
 }

@@ -30,6 +30,11 @@ pub enum Verdict {
         /// When.
         at: Timestamp,
     },
+    /// It was redacted after it had been sent: the digest is of what was sent, the text is not.
+    Redacted {
+        /// When.
+        at: Timestamp,
+    },
     /// Nothing was recorded of what was sent.
     NotRecorded,
     /// The text is there, but its digest was not recorded: nothing proves it.
@@ -57,6 +62,7 @@ impl Verdict {
             Self::Verified => "verified",
             Self::Mismatch { .. } => "mismatch",
             Self::Purged { .. } => "purged",
+            Self::Redacted { .. } => "redacted",
             Self::NotRecorded => "not_recorded",
             Self::Unproven => "unproven",
             Self::DigestOnly => "digest_only",
@@ -73,6 +79,9 @@ impl fmt::Display for Verdict {
                 write!(f, "mismatch: the text now has the digest {}", found.short())
             }
             Self::Purged { at } => write!(f, "inputs purged on {}", at.to_utc().format("%Y-%m-%d")),
+            Self::Redacted { at } => {
+                write!(f, "redacted after the fact, on {}", at.to_utc().format("%Y-%m-%d"))
+            }
             Self::NotRecorded => f.write_str("no prompt was recorded"),
             Self::Unproven => f.write_str("unproven: no digest was recorded"),
             Self::DigestOnly => f.write_str("only the digest of the text was recorded"),
@@ -91,7 +100,7 @@ pub struct UsedPrompt {
 }
 
 /// A call and what was sent in it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ReplayedCall {
     /// The call.
     pub call_id: CallId,
@@ -144,6 +153,7 @@ struct Row {
     text_sha256: Option<Digest>,
     sanitisation: Option<String>,
     purged_at: Option<Timestamp>,
+    redacted_at: Option<Timestamp>,
     body: Option<String>,
 }
 
@@ -211,9 +221,12 @@ fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> 
     let is_rendered = row.body.is_none() && row.prompt_version_id.is_some();
     let given = given_back(&row, inputs.as_ref(), version.as_deref());
     let (messages, verdict) = match given {
+        // A token may no longer fit its variable.
+        Err(Verdict::Broken { .. }) if let Some(at) = row.redacted_at => (None, Verdict::Redacted { at }),
         Err(verdict) => (None, verdict),
         Ok((messages, found)) => {
             let verdict = match row.text_sha256 {
+                _ if let Some(at) = row.redacted_at => Verdict::Redacted { at },
                 None => Verdict::Unproven,
                 Some(stored) if stored == found => Verdict::Verified,
                 Some(_) => Verdict::Mismatch { found },

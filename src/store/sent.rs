@@ -15,7 +15,7 @@ use sqlx::{FromRow, PgConnection, SqliteConnection};
 use std::collections::{BTreeSet, HashMap};
 
 /// A sent prompt as it is stored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct SentRow {
     run_id: RunId,
     call_id: CallId,
@@ -29,6 +29,7 @@ pub(super) struct SentRow {
     body: Option<String>,
     sanitisation: Sanitisation,
     purged_at: Option<Timestamp>,
+    redacted_at: Option<Timestamp>,
 }
 
 impl SentRow {
@@ -51,7 +52,8 @@ impl Store {
         let prompt = &sent.prompt;
         let body = prompt.stored_messages()?;
         let mut digest = prompt.text_sha256.or_else(|| body.as_ref().map(Digest::of));
-        let renders = digest.is_none() && prompt.purged_at.is_none();
+        // What was redacted renders to something else than what was sent.
+        let renders = digest.is_none() && prompt.purged_at.is_none() && prompt.redacted_at.is_none();
         let is_sqlite = matches!(self, Store::Sqlite(_));
         let (mut version, mut version_id) = (prompt.version.clone(), None);
         if let Some(reference) = &prompt.version
@@ -78,6 +80,7 @@ impl Store {
             body,
             sanitisation: prompt.sanitisation,
             purged_at: prompt.purged_at,
+            redacted_at: prompt.redacted_at,
         })
     }
 
@@ -157,7 +160,7 @@ impl Store {
 
 /// What is recorded of a call's prompt, whole.
 #[derive(FromRow)]
-struct StoredPrompt {
+pub(super) struct StoredPrompt {
     run_id: RunId,
     call_id: CallId,
     step_id: Option<StepId>,
@@ -168,11 +171,12 @@ struct StoredPrompt {
     #[sqlx(try_from = "String")]
     sanitisation: Sanitisation,
     purged_at: Option<Timestamp>,
+    redacted_at: Option<Timestamp>,
     body: Option<String>,
 }
 
 impl StoredPrompt {
-    fn into_sent(self) -> Result<SentPrompt> {
+    pub(super) fn into_sent(self) -> Result<SentPrompt> {
         let broken = |e: serde_json::Error| {
             Error::input(format!("what was sent in call `{}` is no JSON: {e}", self.call_id))
                 .hint("it was changed past the ledger; `asmm doctor` names all such calls")
@@ -184,6 +188,7 @@ impl StoredPrompt {
             messages: self.body.as_deref().map(serde_json::from_str).transpose().map_err(broken)?,
             sanitisation: self.sanitisation,
             purged_at: self.purged_at,
+            redacted_at: self.redacted_at,
         };
         let (run_id, call_id, step_id, sent_at) = (self.run_id, self.call_id, self.step_id, self.sent_at);
         Ok(SentPrompt { run_id, call_id, step_id, sent_at, prompt })
@@ -210,7 +215,7 @@ impl PostgresStore {
             return Ok(Recorded::default());
         }
         let Json(answer): Json<Answer> =
-            sqlx::query_scalar("select record_prompt_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+            sqlx::query_scalar("select record_prompt_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
                 .bind(rows.iter().map(|r| r.run_id).collect::<Vec<_>>())
                 .bind(rows.iter().map(|r| r.call_id).collect::<Vec<_>>())
                 .bind(rows.iter().map(|r| r.step_id).collect::<Vec<_>>())
@@ -221,6 +226,7 @@ impl PostgresStore {
                 .bind(rows.iter().map(|r| r.body.as_deref()).collect::<Vec<_>>())
                 .bind(rows.iter().map(|r| r.sanitisation.code()).collect::<Vec<_>>())
                 .bind(rows.iter().map(|r| r.purged_at).collect::<Vec<_>>())
+                .bind(rows.iter().map(|r| r.redacted_at).collect::<Vec<_>>())
                 .fetch_one(db)
                 .await?;
         Ok(Recorded {
@@ -241,6 +247,7 @@ struct Known {
     text_sha256: Option<Digest>,
     inputs: Option<String>,
     purged_at: Option<Timestamp>,
+    redacted_at: Option<Timestamp>,
 }
 
 impl SqliteStore {
@@ -252,7 +259,7 @@ impl SqliteStore {
         check_places(db, rows).await?;
         let keys: Vec<_> = rows.iter().map(|r| [hex(r.run_id.0), hex(r.call_id.0)]).collect();
         let stored: Vec<Known> = sqlx::query_as(
-            "select p.run_id, p.call_id, p.prompt_version_id, p.text_sha256, p.inputs, p.purged_at
+            "select p.run_id, p.call_id, p.prompt_version_id, p.text_sha256, p.inputs, p.purged_at, p.redacted_at
              from json_each($1) j
              join llm_call_prompt p on p.run_id = unhex(j.value ->> 0) and p.call_id = unhex(j.value ->> 1)",
         )
@@ -289,15 +296,17 @@ impl Known {
             text_sha256: row.digest,
             inputs: row.inputs.clone(),
             purged_at: row.purged_at,
+            redacted_at: row.redacted_at,
         }
     }
 }
 
-/// Whether a prompt is the recorded one. What was purged since cannot be compared, and its digest can.
+/// Whether a prompt is the recorded one. What was purged or redacted since cannot be compared, and its digest can.
 fn is_same(known: &Known, row: &SentRow) -> bool {
     known.prompt_version_id == row.version_id
         && known.text_sha256 == row.digest
-        && (known.purged_at.is_some() || row.purged_at.is_some() || known.inputs == row.inputs)
+        && ([known.purged_at, row.purged_at, known.redacted_at, row.redacted_at].iter().any(Option::is_some)
+            || known.inputs == row.inputs)
 }
 
 /// The runs and steps must be there.
@@ -327,20 +336,39 @@ async fn check_places(db: &mut SqliteConnection, rows: &[SentRow]) -> Result<()>
 }
 
 async fn insert(db: &mut SqliteConnection, rows: &[&SentRow]) -> Result<()> {
-    let texts: HashMap<Digest, &str> =
-        rows.iter().filter_map(|r| Some((r.digest?, r.body.as_deref()?))).collect();
+    // A text that comes redacted replaces the one that came before: what it forbids is not stored beside it.
+    let mut texts: HashMap<Digest, (&str, Option<Timestamp>)> = HashMap::new();
+    for row in rows {
+        if let (Some(digest), Some(body)) = (row.digest, row.body.as_deref()) {
+            let text = texts.entry(digest).or_insert((body, row.redacted_at));
+            if text.1.is_none() {
+                *text = (body, row.redacted_at);
+            }
+        }
+    }
     let sent_at = rows.iter().map(|r| r.sent_at.micros()).max().unwrap_or_default();
-    for (digest, body) in texts {
-        sqlx::query(
-            "insert into prompt_text (text_sha256, body, recorded_at)
-             select $1, $2, $3
+    for (digest, (body, redacted_at)) in texts {
+        let inserted = sqlx::query(
+            "insert into prompt_text (text_sha256, body, recorded_at, redacted_at)
+             select $1, $2, $3, $4
              where not exists (select 1 from prompt_text where text_sha256 = $1)",
         )
         .bind(digest)
         .bind(body)
         .bind(sent_at)
+        .bind(redacted_at)
         .execute(&mut *db)
         .await?;
+        if inserted.rows_affected() == 0 && redacted_at.is_some() {
+            sqlx::query(
+                "update prompt_text set body = $2, redacted_at = $3 where text_sha256 = $1 and redacted_at is null",
+            )
+            .bind(digest)
+            .bind(body)
+            .bind(redacted_at)
+            .execute(&mut *db)
+            .await?;
+        }
     }
     let rows: Vec<Value> = rows
         .iter()
@@ -355,16 +383,18 @@ async fn insert(db: &mut SqliteConnection, rows: &[&SentRow]) -> Result<()> {
                 r.purged_at.map(Timestamp::micros),
                 r.step_id.map(|s| hex(s.0)),
                 r.sent_at.micros(),
+                r.redacted_at.map(Timestamp::micros),
             ])
         })
         .collect();
     sqlx::query(
         "with j as materialized (select value from json_each($1))
          insert into llm_call_prompt (
-           run_id, call_id, prompt_version_id, inputs, text_sha256, sanitisation, purged_at, step_id, sent_at)
+           run_id, call_id, prompt_version_id, inputs, text_sha256, sanitisation, purged_at, step_id, sent_at,
+           redacted_at)
          select
            unhex(j.value ->> 0), unhex(j.value ->> 1), j.value ->> 2, j.value ->> 3, unhex(j.value ->> 4),
-           j.value ->> 5, j.value ->> 6, unhex(j.value ->> 7), j.value ->> 8
+           j.value ->> 5, j.value ->> 6, unhex(j.value ->> 7), j.value ->> 8, j.value ->> 9
          from j",
     )
     .bind(Value::from(rows).to_string())
