@@ -1,7 +1,8 @@
 //! Settings: a flag, then the environment, then `asmm.yaml` found upward from the working directory, then
 //! the default.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_value};
+use crate::guard::Policy;
 use chrono_tz::Tz;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// What `asmm.yaml` may hold.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct ConfigFile {
     /// The ledger: `postgres://…` or `sqlite:PATH`; a relative path is relative to the file.
     pub database: Option<String>,
@@ -21,6 +22,8 @@ pub(crate) struct ConfigFile {
     pub schema: Option<String>,
     /// The time zone whose days reports show.
     pub tz: Option<String>,
+    /// The guard's policy.
+    pub guard: Policy,
 }
 
 /// The nearest `asmm.yaml`, from `start` upward, and where it is.
@@ -40,7 +43,8 @@ pub(crate) fn find(start: &Path) -> Result<(ConfigFile, Option<PathBuf>)> {
         return Ok((ConfigFile::default(), Some(path)));
     }
     let mut config: ConfigFile = serde_yaml::from_str(&text).map_err(|e| {
-        Error::input(format!("`{shown}`: {e}")).hint("it may hold `database`, `schema` and `tz`")
+        Error::input(format!("`{shown}`: {}", without_value(&e.to_string())))
+            .hint("it may hold `database`, `schema`, `tz` and `guard`")
     })?;
     if let Some(file) = config.database.as_deref().and_then(|url| url.strip_prefix("sqlite:"))
         && let Some(folder) = path.parent()
@@ -60,6 +64,11 @@ pub(crate) fn default_database() -> Result<String> {
 /// `XDG_DATA_HOME`, or `~/.local/share`.
 pub(crate) fn data_home() -> Result<PathBuf> {
     xdg("XDG_DATA_HOME", ".local/share")
+}
+
+/// `XDG_CONFIG_HOME`, or `~/.config`.
+pub(crate) fn config_home() -> Result<PathBuf> {
+    xdg("XDG_CONFIG_HOME", ".config")
 }
 
 /// `XDG_STATE_HOME`, or `~/.local/state`.

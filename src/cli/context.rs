@@ -5,9 +5,11 @@ use super::{ColorChoice, GlobalArgs};
 use crate::clock::Clock;
 use crate::domain::Window;
 use crate::error::{Error, Result};
+use crate::guard::{Policy, mask_secrets};
 use crate::report::{Coverage, Document, Format, Report, Scope, Style};
 use crate::store::{Location, Store, Totals};
 use chrono_tz::Tz;
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 /// How a command ended, when it did not fail.
@@ -21,6 +23,8 @@ pub enum Exit {
     Over,
     /// 4: there are unpriced calls, and `--strict` was given.
     Unpriced,
+    /// 6: the guard found something.
+    Found,
     /// 5: what was sent cannot be given back exactly, or a prompt version was changed.
     Mismatch,
     /// The code of the command that was wrapped.
@@ -37,6 +41,7 @@ impl Exit {
             Self::Over => 3,
             Self::Unpriced => 4,
             Self::Mismatch => 5,
+            Self::Found => 6,
             Self::Child(code) => code,
         }
     }
@@ -93,6 +98,11 @@ impl Ctx {
     /// The zone of the report: `flag` is `--tz`.
     pub(crate) fn zone(&self, flag: Option<&str>) -> Result<(Tz, &'static str)> {
         config::zone(flag, &self.config)
+    }
+
+    /// The guard's policy, as `asmm.yaml` has it.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.config.guard
     }
 
     /// What a report is about, for its footer.
@@ -181,6 +191,10 @@ pub(crate) fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String
 }
 
 /// Writes one line for people to stderr. That stderr is closed is nobody's concern.
+///
+/// What complains of a text of somebody else may repeat a part of it: a secret in it is not shown.
 pub(crate) fn say(line: &str) {
+    let complains = ["error: ", "warning: ", "skipped: "].iter().any(|word| line.starts_with(word));
+    let line = if complains { Cow::Owned(mask_secrets(line)) } else { Cow::Borrowed(line) };
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

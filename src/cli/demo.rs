@@ -72,13 +72,14 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 const DAY_MICROS: i64 = 24 * HOUR_MICROS;
 
 /// What is shown: the very commands a user would type.
-const COMMANDS: [&[&str]; 6] = [
+const COMMANDS: [&[&str]; 7] = [
     &["spend", "daily", "--days", "7"],
     &["spend", "agent", "--days", "7"],
     &["spend", "model", "--days", "7"],
     &["runs", "top", "--days", "7", "--limit", "5"],
     &["runs", "show", "last"],
     &["replay", "last", "--verify"],
+    &["guard", "events", "--run", "last"],
 ];
 
 pub(crate) async fn run(ctx: &Ctx, _args: DemoArgs) -> Result<Exit> {
@@ -200,7 +201,7 @@ fn spread(events: &mut [Event], with_home_made: bool) {
                     HOME_MADE.1.clone_into(&mut call.model);
                 }
             }
-            Event::Step(_) | Event::Prompt(_) | Event::FinishStep(_) => {}
+            Event::Step(_) | Event::Prompt(_) | Event::FinishStep(_) | Event::Guard(_) => {}
         }
     }
 }

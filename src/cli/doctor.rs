@@ -107,7 +107,7 @@ async fn check_sent(store: &Store, findings: &mut Findings) -> Result<Check> {
         let mut replay = store.replay(run_id);
         while let Some(call) = replay.next().await? {
             match &call.verdict {
-                Verdict::NotRecorded | Verdict::Purged { .. } => continue,
+                Verdict::NotRecorded | Verdict::Purged { .. } | Verdict::Redacted { .. } => continue,
                 Verdict::Verified | Verdict::Unproven | Verdict::DigestOnly => {}
                 Verdict::Mismatch { .. } | Verdict::Broken { .. } => {
                     broken += 1;

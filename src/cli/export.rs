@@ -14,14 +14,13 @@ use std::path::{Path, PathBuf};
 /// Copy the ledger out
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportCommand {
-    /// As native JSONL, which `asmm import jsonl` reads
     Jsonl(JsonlArgs),
 }
 
 /// The ledger as native JSONL, which `asmm import jsonl` reads
 ///
 /// Your own prices and aliases and the prompts come first, then each run with its steps, calls, what was sent in
-/// them, and its finish. Importing the file
+/// them, and its finish; the guard's decisions come last. Importing the file
 /// into another ledger gives the same totals; importing it twice changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct JsonlArgs {
@@ -78,10 +77,19 @@ async fn write_ledger(store: &Store, with_inputs: bool, out: &mut impl Write) ->
     let mut after = None;
     loop {
         let runs = store.runs_page(after, PAGE).await?;
-        let Some(last) = runs.last() else { return Ok(()) };
+        let Some(last) = runs.last() else { break };
         after = Some((last.started_at, last.run_id));
         for run in &runs {
             write_run(store, run, with_inputs, out).await?;
+        }
+    }
+    let mut after = 0;
+    loop {
+        let decisions = store.guard_events_page(after, PAGE).await?;
+        let Some(last) = decisions.last() else { return Ok(()) };
+        after = last.guard_event_id;
+        for decision in decisions {
+            write_event(&Event::Guard(decision.event), out)?;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `asmm import`: usage from elsewhere.
 
 use super::context::{Ctx, Exit, counted, say};
+use super::guard::admit::Door;
 use crate::domain::{Event, RunId, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::Complaints;
@@ -24,11 +25,8 @@ mod catalogue;
 /// Importing the same input again changes nothing. A line that is wrong is counted, named and skipped.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImportCommand {
-    /// Native JSONL, as `asmm export jsonl` writes it
     Jsonl(JsonlArgs),
-    /// Production traces: the Azure LLM inference traces, the Mooncake traces
     Traces(TracesArgs),
-    /// The session logs of Claude Code
     ClaudeCode(ClaudeCodeArgs),
 }
 
@@ -135,7 +133,7 @@ struct Imported {
 
 /// Reads with `read` on a thread of its own while the ledger takes in what it finds, chunk by chunk.
 async fn pump<T: Send + 'static>(
-    store: &Store,
+    (ctx, store): (&Ctx, &Store),
     file: &str,
     imported: &mut Imported,
     read: impl FnOnce(&mut Sink) -> Result<T> + Send + 'static,
@@ -147,26 +145,37 @@ async fn pump<T: Send + 'static>(
         sink.send()?;
         Ok(outcome)
     });
+    let mut door = Door::new(ctx);
     while let Some(chunk) = receiver.recv().await {
-        apply(store, file, chunk, imported).await?;
+        apply((store, &mut door), file, chunk, imported).await?;
     }
     reader.await.map_err(|e| Error::database(format!("the reader of `{file}` failed: {e}")))?
 }
 
-async fn apply(store: &Store, file: &str, chunk: Chunk, imported: &mut Imported) -> Result<()> {
+async fn apply(
+    (store, door): (&Store, &mut Door<'_>),
+    file: &str,
+    chunk: Chunk,
+    imported: &mut Imported,
+) -> Result<()> {
     let mut events = Vec::with_capacity(chunk.len());
     let mut lines = Vec::with_capacity(chunk.len());
     let mut others = Vec::new();
+    let mut found_events = Vec::with_capacity(chunk.len());
     for (line, found) in chunk {
         match found {
-            Line::Event(event) => {
-                lines.push(line);
-                events.push(event);
-            }
+            Line::Event(event) => found_events.push((line, event)),
             Line::Other { kind, json } => others.push((line, kind, json)),
         }
     }
-    imported.prices += catalogue::apply(store, file, others, &mut imported.complaints).await?;
+    imported.prices += catalogue::apply((store, door), file, others, &mut imported.complaints).await?;
+    // After the prompts' versions, whose variables say what may pass.
+    for (line, event) in found_events {
+        for event in door.admit(Some(store), event).await? {
+            lines.push(line);
+            events.push(event);
+        }
+    }
     let applied = store.apply(&events).await?;
     for (run_id, call_id) in &applied.calls.conflict {
         let what = format!("call `{call_id}` of run `{run_id}` is recorded with other contents, which stay");
@@ -294,7 +303,7 @@ async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {
     for path in &args.paths {
         let file = shown(path);
         let (name, path, bar) = (file.clone(), path.clone(), bar.clone());
-        let complaints = pump(&store, &file, &mut imported, move |sink| {
+        let complaints = pump((ctx, &store), &file, &mut imported, move |sink| {
             let mut complaints = Complaints::default();
             let mut lines = lines_of(&path, &bar)?;
             native::read(&name, &mut lines, now, &mut complaints, |line, found| sink.give(line, found))?;
@@ -325,14 +334,14 @@ async fn import_traces(ctx: &Ctx, args: TracesArgs) -> Result<Exit> {
             start,
             run_every: args.run_every,
         };
-        trace(&store, path, options, now, &bar, &mut imported).await?;
+        trace((ctx, &store), path, options, now, &bar, &mut imported).await?;
     }
     bar.finish_and_clear();
     Ok(conclude(&imported, args.strict, ""))
 }
 
 async fn trace(
-    store: &Store,
+    (ctx, store): (&Ctx, &Store),
     path: &Path,
     options: TraceOptions,
     now: Timestamp,
@@ -341,7 +350,7 @@ async fn trace(
 ) -> Result<()> {
     let file = shown(path);
     let (name, path, bar) = (file.clone(), path.to_owned(), bar.clone());
-    let summary = pump(store, &file, imported, move |sink| {
+    let summary = pump((ctx, store), &file, imported, move |sink| {
         let mut lines = lines_of(&path, &bar)?;
         traces::read(&name, &mut lines, &options, now, |event| sink.give(0, Line::Event(event)))
     })
@@ -363,7 +372,7 @@ async fn import_claude_code(ctx: &Ctx, args: ClaudeCodeArgs) -> Result<Exit> {
     let now = ctx.clock.now();
     let mut imported = Imported::default();
     let followed = bar.clone();
-    let summary = pump(&store, "claude-code", &mut imported, move |sink| {
+    let summary = pump((ctx, &store), "claude-code", &mut imported, move |sink| {
         claude_code::read(&paths, now, &|bytes| followed.inc(bytes), |event| sink.give(0, Line::Event(event)))
     })
     .await?;

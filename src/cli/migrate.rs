@@ -7,7 +7,7 @@ use crate::report::{Cell, Column, Document, Kind, Scope, Table};
 use crate::store::{SchemaState, Store};
 use clap::{Args, Subcommand};
 
-/// Brings the ledger's schema up to date, and the price catalogue in
+/// Bring the ledger's schema up to date, and the price catalogue in
 ///
 /// A SQLite ledger is migrated by itself on first use; a Postgres ledger only by this command. Each migration is
 /// one transaction: it is applied whole or not at all.
@@ -23,7 +23,6 @@ pub(crate) struct MigrateArgs {
 
 #[derive(Debug, Subcommand)]
 enum MigrateCommand {
-    /// Say what is applied and what is pending, and change nothing
     Status(OutputArgs),
 }
 

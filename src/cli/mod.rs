@@ -12,7 +12,9 @@ mod context;
 mod demo;
 mod doctor;
 mod export;
+mod guard;
 mod import;
+mod log;
 mod migrate;
 mod prices;
 mod prompts;
@@ -28,7 +30,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// A ledger of LLM spend and a registry of prompts, in the database you already have
 ///
 /// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over, 4 unpriced calls under
-/// --strict, 5 a prompt that cannot be given back exactly, 7 the ledger is not migrated or cannot be reached.
+/// --strict, 5 a prompt that cannot be given back exactly, 6 the guard found something, 7 the ledger is not migrated or cannot be reached.
 #[derive(Debug, Parser)]
 #[command(name = "asmm", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
@@ -63,6 +65,30 @@ pub(crate) struct GlobalArgs {
     /// When to use colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto, global = true, help_heading = "Options of every command")]
     pub color: ColorChoice,
+    /// How much of what the guard decides is logged to stderr
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LEVEL",
+        env = "ASMM_LOG_LEVEL",
+        hide_short_help = true,
+        default_value_t = LogLevel::Warn,
+        global = true,
+        help_heading = "Options of every command"
+    )]
+    pub log_level: LogLevel,
+    /// How it is logged
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        env = "ASMM_LOG_FORMAT",
+        hide_short_help = true,
+        default_value_t = LogFormat::Text,
+        global = true,
+        help_heading = "Options of every command"
+    )]
+    pub log_format: LogFormat,
     /// The time taken as now, for tests and for printing the same report twice
     #[arg(
         long,
@@ -86,11 +112,31 @@ pub(crate) enum ColorChoice {
     Never,
 }
 
+/// What is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Nothing
+    Off,
+    /// What was refused
+    Error,
+    /// Also what was found where it was not expected, and what was sent raw
+    Warn,
+    /// Every decision
+    Info,
+}
+
+/// How it is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// See what asmm shows, on a slice of real production traces
     Demo(demo::DemoArgs),
-    /// Bring the ledger's schema up to date
     Migrate(migrate::MigrateArgs),
     /// What was spent: by day, agent, model or pipeline
     #[command(subcommand)]
@@ -104,15 +150,16 @@ pub(crate) enum Command {
     /// Prompts: versions that never change, labels that move, and what was sent
     #[command(subcommand)]
     Prompts(prompts::PromptsCommand),
-    /// What was sent in a run: the exact texts, proven by their digests
     Replay(replay::ReplayArgs),
+    /// The guard: no secret and no accidental personal data in a prompt
+    #[command(subcommand)]
+    Guard(guard::GuardCommand),
     /// Bring in usage from elsewhere
     #[command(subcommand)]
     Import(import::ImportCommand),
     /// Copy the ledger out
     #[command(subcommand)]
     Export(export::ExportCommand),
-    /// Check the ledger: recompute its laws, its prompts' digests, and what was sent
     Doctor(doctor::DoctorArgs),
 }
 
@@ -121,6 +168,7 @@ pub(crate) enum Command {
 /// # Errors
 /// Whatever the command meets; the kind of an [`crate::Error`] decides the exit code.
 pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    log::start(cli.global.log_level, cli.global.log_format);
     let ctx = Ctx::new(&cli.global)?;
     let exit = match cli.command {
         Command::Demo(args) => demo::run(&ctx, args).await?,
@@ -140,6 +188,7 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Prompts(command) => prompts::run(ctx, command).await,
         Command::Import(command) => import::run(ctx, command).await,
         Command::Export(command) => export::run(ctx, command).await,
+        Command::Guard(command) => guard::run(ctx, command).await,
         Command::Replay(args) => replay::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
     }

@@ -20,17 +20,11 @@ mod reprice;
 /// The price catalogue: what there is, adding your own, what is missing
 #[derive(Debug, Subcommand)]
 pub(crate) enum PricesCommand {
-    /// The prices in the ledger
     List(ListArgs),
-    /// Add your own prices from a YAML file; they win over all others
     Push(PushArgs),
-    /// Add a price list of another tool; it wins over the vendored catalogue
     Import(ImportArgs),
-    /// Reported models whose calls have no price
     Missing(MissingArgs),
-    /// Say which price a reported model name means
     Alias(alias::AliasArgs),
-    /// Price calls again by the prices of today
     Reprice(reprice::RepriceArgs),
 }
 

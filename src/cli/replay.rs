@@ -154,7 +154,7 @@ pub(super) async fn run(ctx: &Ctx, args: ReplayArgs) -> Result<Exit> {
     let selection =
         Selection { steps: args.steps.clone(), calls: args.calls.clone(), met: BTreeSet::default() };
     if args.execute.execute {
-        return execute::run(&store, &run, selection, with.as_ref(), args.execute).await;
+        return execute::run(ctx, (&store, &run), selection, with.as_ref(), args.execute).await;
     }
     match show(ctx, &store, &run, selection, with.as_ref(), &args).await {
         Err(error) if is_closed_pipe(&error) => Ok(Exit::Fine),

@@ -6,6 +6,7 @@
 
 use super::config;
 use super::context::{Ctx, counted, say};
+use super::guard::admit::Door;
 use crate::domain::Event;
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -85,10 +86,10 @@ pub(crate) async fn drain(ctx: &Ctx, store: &Store) -> Result<()> {
             lines.push(String::from_utf8_lossy(&line).into_owned());
         }
         if lines.len() == CHUNK {
-            delivered += deliver(store, &mut lines, &mut refused).await?;
+            delivered += deliver(ctx, store, &mut lines, &mut refused).await?;
         }
     }
-    delivered += deliver(store, &mut lines, &mut refused).await?;
+    delivered += deliver(ctx, store, &mut lines, &mut refused).await?;
     set_aside(&path, &refused)?;
     file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.sync_all()).map_err(failed)?;
     if delivered > 0 {
@@ -99,25 +100,38 @@ pub(crate) async fn drain(ctx: &Ctx, store: &Store) -> Result<()> {
     Ok(())
 }
 
-async fn deliver(store: &Store, lines: &mut Vec<String>, refused: &mut Vec<String>) -> Result<usize> {
+async fn deliver(
+    ctx: &Ctx,
+    store: &Store,
+    lines: &mut Vec<String>,
+    refused: &mut Vec<String>,
+) -> Result<usize> {
     let mut events = Vec::with_capacity(lines.len());
-    let mut texts = Vec::with_capacity(lines.len());
+    let mut texts: Vec<Option<String>> = Vec::with_capacity(lines.len());
+    let mut door = Door::new(ctx);
     for line in lines.drain(..) {
         match serde_json::from_str::<Event>(&line) {
             Ok(event) => {
-                events.push(event);
-                texts.push(line);
+                // A spool that was written without the guard, or without the version at hand, meets it here.
+                let admitted = door.admit(Some(store), event).await?;
+                texts.push(Some(line));
+                texts.resize(events.len() + admitted.len(), None);
+                events.extend(admitted);
             }
             Err(_) => refused.push(line),
         }
     }
     let applied = store.apply(&events).await?;
-    let count = events.len() - applied.refused.len();
+    let mut delivered = texts.iter().flatten().count();
     for (place, error) in applied.refused {
         say(&format!("warning: a spooled event was refused: {error}"));
-        refused.extend(texts.get(place).cloned());
+        // What the guard decided about an event has no line of its own.
+        if let Some(line) = texts.get(place).cloned().flatten() {
+            delivered -= 1;
+            refused.push(line);
+        }
     }
-    Ok(count)
+    Ok(delivered)
 }
 
 fn set_aside(path: &std::path::Path, refused: &[String]) -> Result<()> {

@@ -2,12 +2,14 @@
 //!
 //! What it records is what any pipeline records; only the answers are made up, always the same way.
 
+use crate::cli::guard::passing_fingerprints;
 use crate::domain::{
-    Call, CallId, CallPrompt, FinishRun, FinishStep, Outcome, RunId, Sanitisation, StartRun, StartStep,
-    Status, StepId, Timestamp, TokenUsage,
+    Call, CallId, CallPrompt, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status, StepId,
+    Timestamp, TokenUsage,
 };
 use crate::error::{Error, Result};
-use crate::prompt::{PromptFile, Rendered, parse_file};
+use crate::guard::{About, Guard, Guarded, Policy};
+use crate::prompt::{PromptFile, parse_file};
 use crate::store::{NewVersion, Store};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -76,9 +78,11 @@ pub(super) async fn run(store: &Store) -> Result<usize> {
     store.push_prompts(&versions, Some("production"), None).await?;
     let companies: Vec<Company> = serde_json::from_str(COMPANIES)
         .map_err(|e| Error::input(format!("the bundled companies are damaged: {e}")))?;
+    // The demo's ledger is thrown away, and its key with it.
+    let guard = Guard::new(Policy::default(), passing_fingerprints()?);
     let mut started_at = store.now().plus_micros(-15 * MINUTE);
     for company in &companies {
-        enrich(store, company, &files, started_at).await?;
+        enrich((store, &guard), company, &files, started_at).await?;
         started_at = started_at.plus_micros(COMPANY_MICROS);
     }
     Ok(companies.len() * STEPS.len())
@@ -95,7 +99,12 @@ fn new_version(file: &PromptFile) -> Result<NewVersion> {
 }
 
 /// One run: research, extract, summarise, review.
-async fn enrich(store: &Store, company: &Company, files: &[PromptFile], started_at: Timestamp) -> Result<()> {
+async fn enrich(
+    (store, guard): (&Store, &Guard),
+    company: &Company,
+    files: &[PromptFile],
+    started_at: Timestamp,
+) -> Result<()> {
     // In a ledger of its own, so that an id may be made from the name.
     let run_id = RunId::derived(&["asmm demo", &company.name]);
     let labels = [("company".to_owned(), company.name.clone())].into();
@@ -110,6 +119,7 @@ async fn enrich(store: &Store, company: &Company, files: &[PromptFile], started_
     {
         known.insert(name.to_owned(), Value::from(text.as_str()));
     }
+    let mut tokens = guard.tokens();
     let mut at = started_at;
     for (plan, file) in STEPS.iter().zip(files) {
         let inputs: Map<String, Value> = known
@@ -117,9 +127,11 @@ async fn enrich(store: &Store, company: &Company, files: &[PromptFile], started_
             .filter(|(name, _)| file.content.variables.contains_key(*name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        let rendered = file.content.render(&inputs)?;
+        let today = started_at.to_utc().date_naive();
+        let guarded =
+            guard.render(&file.content, &inputs, &mut tokens, today).map_err(|refusal| refusal.error)?;
         let answer = answer(plan.step, company);
-        record(store, run_id, (plan, file), inputs, &rendered, (&answer, at)).await?;
+        record((store, guard), run_id, (plan, file), guarded, (&answer, at)).await?;
         let name = match plan.step {
             "research" => "findings",
             "extract" => "facts",
@@ -134,11 +146,10 @@ async fn enrich(store: &Store, company: &Company, files: &[PromptFile], started_
 
 /// Records a step and its one call, with what was sent.
 async fn record(
-    store: &Store,
+    (store, guard): (&Store, &Guard),
     run_id: RunId,
     (plan, file): (&StepPlan, &PromptFile),
-    inputs: Map<String, Value>,
-    rendered: &Rendered,
+    Guarded { rendered, inputs, decisions }: Guarded,
     (answer, at): (&str, Timestamp),
 ) -> Result<()> {
     let version = format!("{}@1", file.name);
@@ -175,15 +186,17 @@ async fn record(
         response_id: None,
         pipeline: None,
         prompt: Some(Box::new(CallPrompt {
-            version: Some(version),
-            inputs: Some(inputs),
+            version: Some(version.clone()),
+            inputs: Some(inputs.0),
             text_sha256: Some(rendered.digest()?),
             messages: None,
-            sanitisation: Sanitisation::Unscanned,
-            purged_at: None,
+            sanitisation: decisions.sanitisation(),
+            ..CallPrompt::default()
         })),
     };
     store.record_calls(&[call]).await?;
+    let about = About { run_id: Some(run_id), call_id: Some(call_id), prompt: Some(version) };
+    store.record_guard_events(&decisions.events(&about, guard.policy_sha256(), at)).await?;
     let completed_at = Some(at.plus_micros(STEP_MICROS));
     store.finish_step(&FinishStep { run_id, step_id, status: Status::Succeeded, completed_at }).await?;
     Ok(())

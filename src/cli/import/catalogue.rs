@@ -1,8 +1,9 @@
 //! The prices, aliases and prompts that a native export carries beside its events.
 
 use super::in_one_line;
+use crate::cli::guard::admit::Door;
 use crate::domain::{Digest, Timestamp};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, without_value};
 use crate::intake::Complaints;
 use crate::pricing::{EntryKey, Origin, PriceEntry, Rates};
 use crate::store::{LabelMove, NewVersion, Store, VersionEntry};
@@ -85,7 +86,7 @@ struct LabelLine {
 /// Applies the lines that are no events; says how many changed something. One of an unknown type is a
 /// complaint: a later version may have written it.
 pub(super) async fn apply(
-    store: &Store,
+    (store, door): (&Store, &mut Door<'_>),
     file: &str,
     lines: Vec<(u64, String, String)>,
     complaints: &mut Complaints,
@@ -102,10 +103,10 @@ pub(super) async fn apply(
                     .for_each(|(_, all)| all.push(price.clone()));
             }),
             "alias" => read_alias(&json).map(|alias| aliases.push((line, alias))),
-            "prompt_version" => apply_version(store, &json).await.map(|new| changed += usize::from(new)),
+            "prompt_version" => apply_version(store, door, &json).await.map(|new| changed += usize::from(new)),
             "prompt_label" => apply_label(store, &json).await.map(|new| changed += usize::from(new)),
             other => Err(Error::input(format!("`type` is `{other}`"))
-                .hint("it is run, step, call, prompt, finish, finish_step, price, alias, prompt_version or prompt_label")),
+                .hint("it is run, step, call, prompt, finish, finish_step, guard, price, alias, prompt_version or prompt_label")),
         };
         if let Err(error) = outcome {
             if error.kind() == ErrorKind::Ledger || error.kind() == ErrorKind::Database {
@@ -140,7 +141,7 @@ pub(super) async fn apply(
 }
 
 fn wrong(error: &serde_json::Error) -> Error {
-    Error::input(format!("the line is not one of `asmm export jsonl`: {error}"))
+    Error::input(format!("the line is not one of `asmm export jsonl`: {}", without_value(&error.to_string())))
 }
 
 fn read_price(json: &str) -> Result<PriceEntry> {
@@ -182,7 +183,7 @@ fn read_alias(json: &str) -> Result<AliasLine> {
     serde_json::from_str(json).map_err(|e| wrong(&e))
 }
 
-async fn apply_version(store: &Store, json: &str) -> Result<bool> {
+async fn apply_version(store: &Store, door: &mut Door<'_>, json: &str) -> Result<bool> {
     let line: VersionLine = serde_json::from_str(json).map_err(|e| wrong(&e))?;
     let entry = VersionEntry {
         prompt_version_id: 0,
@@ -201,6 +202,7 @@ async fn apply_version(store: &Store, json: &str) -> Result<bool> {
         content: line.content,
         source: line.source,
     };
+    door.check_version(&new)?;
     store.copy_version(&entry, &new).await
 }
 

@@ -1,6 +1,7 @@
 //! `asmm prompts check`: whether files are good, and in the registry.
 
 use super::files::{self, FoundPrompt};
+use super::guarded;
 use super::{digest_columns, look};
 use crate::cli::args::OutputArgs;
 use crate::cli::config;
@@ -16,7 +17,8 @@ use std::path::PathBuf;
 /// Check prompt files, and that the registry has them: for CI
 ///
 /// Without a ledger the files alone are checked. With one (--database, ASMM_DATABASE_URL, asmm.yaml, or the
-/// user's own if it is there) the exit code is 1 also when a file is not the latest version of its prompt.
+/// user's own if it is there) the exit code is 1 also when a file is not the latest version of its prompt. A secret in a
+/// file refuses it, with exit code 6.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// Files, and folders that are searched for *.yaml and *.yml [default: prompts]
@@ -25,6 +27,9 @@ pub(crate) struct CheckArgs {
     /// Check the files alone, whatever ledger there is
     #[arg(long)]
     offline: bool,
+    /// Refuse prompts that let personal data pass as it is (`allow_raw`)
+    #[arg(long)]
+    no_allow_raw: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -39,6 +44,7 @@ struct Row {
 pub(super) async fn run(ctx: &Ctx, args: CheckArgs) -> Result<Exit> {
     let paths = files::or_default(args.paths);
     let found = files::read_all(&paths)?;
+    guarded::look(ctx, &found, args.no_allow_raw)?.refuse()?;
     let store = if args.offline { None } else { registry(ctx).await? };
     let rows = compare(found, store.as_ref()).await?;
     ctx.print(&Report::new("asmm.prompts_check/1", table(&rows)), args.output.format.into())?;

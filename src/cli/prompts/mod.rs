@@ -4,6 +4,7 @@ mod check;
 mod diff;
 mod files;
 mod git;
+mod guarded;
 mod inputs;
 mod label;
 mod list;
@@ -30,23 +31,14 @@ use std::io::{self, Write};
 /// Prompts: versions that never change, labels that move, and what was sent
 #[derive(Debug, Subcommand)]
 pub(crate) enum PromptsCommand {
-    /// Bring prompt files into the registry; what changed becomes a new version
     Push(push::PushArgs),
-    /// The prompts, their latest versions and labels
     List(list::ListArgs),
-    /// One version: what it says, and where it comes from
     Show(show::ShowArgs),
-    /// The versions of a prompt, newest first, and how much each was used
     Log(log::LogArgs),
-    /// What differs between two versions
     Diff(diff::DiffArgs),
-    /// Move a label to a version, or show where labels point and pointed
     Label(label::LabelArgs),
-    /// The exact messages that a version and inputs make
     Render(render::RenderArgs),
-    /// Check prompt files, and that the registry has them: for CI
     Check(check::CheckArgs),
-    /// Drop the inputs and texts of old calls; spend, versions and digests stay
     PurgeInputs(purge::PurgeArgs),
 }
 

@@ -1,6 +1,7 @@
 //! `asmm prompts push`: from files to versions, all or none.
 
 use super::files::{self, FoundPrompt};
+use super::guarded;
 use super::{digest_columns, git, intact, look, pointing, print_text, text};
 use crate::cli::args::{FormatArg, OutputArgs};
 use crate::cli::context::{Ctx, Exit, counted, say};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Bring prompt files into the registry; what changed becomes a new version
 ///
 /// All files are read and checked first; then all that changed are pushed, or none is. A prompt whose content is
-/// that of its latest version stays as it is. A version keeps the file as it was written, who pushed it and
+/// that of its latest version stays as it is. A secret in a file refuses it (exit code 6). A version keeps the file as it was written, who pushed it and
 /// when, and the git commit, if the files are in a repository.
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
@@ -29,6 +30,9 @@ pub(crate) struct PushArgs {
     /// Change nothing: show what would be pushed, and how it differs from the latest version
     #[arg(long)]
     dry_run: bool,
+    /// Refuse prompts that let personal data pass as it is (`allow_raw`)
+    #[arg(long)]
+    no_allow_raw: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -49,13 +53,17 @@ pub(super) async fn run(ctx: &Ctx, args: PushArgs) -> Result<Exit> {
         check_label(label)?;
     }
     let found = files::read_all(&files::or_default(args.paths.clone()))?;
+    let looked = guarded::look(ctx, &found, args.no_allow_raw)?;
     if args.dry_run {
+        looked.refuse()?;
         return dry_run(ctx, &args, &found).await;
     }
     let versions: Vec<NewVersion> = found.iter().map(FoundPrompt::version).collect();
     let paths: Vec<&Path> = found.iter().map(|found| found.path.as_path()).collect();
     let commit = git::commit_of(&paths).await;
     let store = ctx.store().await?;
+    store.record_guard_events(&looked.events).await?;
+    looked.refuse()?;
     let pushed = store.push_prompts(&versions, args.label.as_deref(), commit.as_deref()).await?;
     let rows: Vec<Row> = pushed
         .into_iter()

@@ -3,17 +3,21 @@
 use super::{AtArgs, TAMPERED, inputs, intact, print_text, text};
 use crate::cli::args::IfGiven;
 use crate::cli::context::{Ctx, Exit, print_line, say};
-use crate::cli::runs::record::record;
-use crate::domain::{CallId, CallPrompt, Event, RunId, Sanitisation, SentPrompt, StepId};
+use crate::cli::runs::record::record_all;
+use crate::domain::{CallId, CallPrompt, Event, RunId, SentPrompt, StepId};
 use crate::error::{Error, Result};
+use crate::guard::{About, Decisions, Guarded};
 use crate::prompt::{Content, Reference, Rendered};
 use crate::store::VersionEntry;
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The exact messages that a version and inputs make
+///
+/// The guard looks at the inputs and at the whole text first: a secret refuses it (exit code 6), personal data is
+/// replaced by tokens such as [EMAIL_1], and what is printed is what may be sent.
 ///
 /// With --record, that they are sent is recorded under a call's id before they are printed. Record the call
 /// itself, once it is answered, with the same id:
@@ -35,6 +39,9 @@ pub(crate) struct RenderArgs {
     inputs: Option<PathBuf>,
     #[command(flatten)]
     at: AtArgs,
+    /// Refuse a version that lets personal data pass as it is (`allow_raw`)
+    #[arg(long)]
+    no_allow_raw: bool,
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = RenderFormat::Text)]
     format: RenderFormat,
@@ -82,12 +89,41 @@ pub(super) async fn run(ctx: &Ctx, args: RenderArgs) -> Result<Exit> {
         return Err(Error::usage("--record needs the run that sends it")
             .hint("give --run-id, or set ASMM_RUN_ID: run=$(asmm runs start --pipeline NAME)"));
     }
-    let version = ctx.store().await?.prompt_version(&reference, at).await?;
+    let store = ctx.store().await?;
+    let version = store.prompt_version(&reference, at).await?;
     let Some(content) = intact(&version)? else { return Ok(TAMPERED) };
     let entry = &version.entry;
     let place = |error: Error| error.at(format_args!("prompt `{entry}`"));
     let inputs = inputs::gather(&content, &args.given, args.inputs.as_deref()).map_err(place)?;
-    let rendered = content.render(&inputs).map_err(place)?;
+    let guard = ctx.guard()?.refusing_raw(args.no_allow_raw);
+    let mut tokens = guard.tokens();
+    if let Some(run_id) = run_id {
+        // The same value in the same run gets the same token, whichever process renders it.
+        for (token, fingerprint) in store.guard_tokens(run_id).await? {
+            tokens.recall(&token, fingerprint);
+        }
+    }
+    let call_id = args.record.call_id.unwrap_or_else(|| CallId(Uuid::now_v7()));
+    let recorded_run = run_id.filter(|_| args.record.record);
+    let about = About { run_id, call_id: recorded_run.map(|_| call_id), prompt: Some(entry.to_string()) };
+    let now = ctx.clock.now();
+    let events = |decisions: &Decisions| {
+        decisions.log(&about, false);
+        let events = decisions.events(&about, guard.policy_sha256(), now);
+        events.into_iter().map(Event::Guard).collect::<Vec<_>>()
+    };
+    let guarded = match guard.render(&content, &inputs, &mut tokens, now.to_utc().date_naive()) {
+        Ok(guarded) => guarded,
+        Err(refusal) => {
+            let events = events(&refusal.decisions);
+            if recorded_run.is_some() && !events.is_empty() {
+                record_all(ctx, events, args.record.strict).await?;
+            }
+            return Err(place(refusal.error));
+        }
+    };
+    let Guarded { rendered, inputs, decisions } = guarded;
+    let events = events(&decisions);
     // What cannot be printed is not recorded as sent.
     let printed = match args.format {
         RenderFormat::Text => {
@@ -97,8 +133,18 @@ pub(super) async fn run(ctx: &Ctx, args: RenderArgs) -> Result<Exit> {
         RenderFormat::Json => format!("{}\n", object(entry, &rendered)?),
         RenderFormat::Openai => format!("{}\n", request(entry, &content, &rendered)?),
     };
-    if let Some(run_id) = run_id.filter(|_| args.record.record) {
-        let call_id = sent(ctx, &args.record, run_id, entry, inputs, &rendered).await?;
+    if let Some(run_id) = recorded_run {
+        let prompt = CallPrompt {
+            version: Some(entry.to_string()),
+            inputs: Some(inputs.0),
+            text_sha256: Some(rendered.digest()?),
+            sanitisation: decisions.sanitisation(),
+            ..CallPrompt::default()
+        };
+        let step_id = args.record.step_id.and_then(|step| step.0);
+        let sent = SentPrompt { run_id, call_id, step_id, sent_at: now, prompt };
+        let all = std::iter::once(Event::Prompt(sent)).chain(events).collect();
+        record_all(ctx, all, args.record.strict).await?;
         if let Some(path) = &args.output {
             write_file(path, &printed)?;
             print_line(&call_id.to_string())?;
@@ -111,29 +157,6 @@ pub(super) async fn run(ctx: &Ctx, args: RenderArgs) -> Result<Exit> {
         None => print_text(&printed)?,
     }
     Ok(Exit::Fine)
-}
-
-async fn sent(
-    ctx: &Ctx,
-    args: &RecordArgs,
-    run_id: RunId,
-    entry: &VersionEntry,
-    inputs: Map<String, Value>,
-    rendered: &Rendered,
-) -> Result<CallId> {
-    let call_id = args.call_id.unwrap_or_else(|| CallId(Uuid::now_v7()));
-    let prompt = CallPrompt {
-        version: Some(entry.to_string()),
-        inputs: Some(inputs),
-        text_sha256: Some(rendered.digest()?),
-        messages: None,
-        sanitisation: Sanitisation::Unscanned,
-        purged_at: None,
-    };
-    let step_id = args.step_id.and_then(|step| step.0);
-    let event = SentPrompt { run_id, call_id, step_id, sent_at: ctx.clock.now(), prompt };
-    record(ctx, Event::Prompt(event), args.strict).await?;
-    Ok(call_id)
 }
 
 fn write_file(path: &Path, text: &str) -> Result<()> {

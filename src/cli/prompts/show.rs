@@ -4,7 +4,7 @@ use super::log::short_commit;
 use super::{AtArgs, TAMPERED, complain, intact, pointing, print_text, text};
 use crate::cli::context::{Ctx, Exit};
 use crate::error::{Error, Result};
-use crate::prompt::{Content, ENGINE, Reference, Variable, parse_file};
+use crate::prompt::{Content, ENGINE, OnSecret, Reference, Variable, parse_file};
 use crate::report::{Cell, Column, Document, Format, Kind, Scope, Table};
 use crate::store::PromptVersion;
 use clap::{Args, ValueEnum};
@@ -128,6 +128,8 @@ fn document(scope: Scope, version: &PromptVersion, content: &Content, labels: Ve
 fn table(content: &Content) -> Table {
     let text = |key, title| Column::new(Kind::Text, key, title);
     let variables: Vec<(&String, &Variable)> = content.variables.iter().collect();
+    let raw = variables.iter().any(|(_, variable)| variable.allow_raw.is_some());
+    let secrets = variables.iter().any(|(_, variable)| variable.on_secret.is_some());
     Table::of(&variables)
         .column(text("name", "name"), |(name, _)| name.as_str())
         .column(text("type", "type"), |(_, variable)| variable.kind.code())
@@ -140,6 +142,18 @@ fn table(content: &Content) -> Table {
         })
         .column(text("default", "default").keep(1), |(_, variable)| {
             variable.default.as_ref().map(ToString::to_string)
+        })
+        .column_if(raw, text("allow_raw", "allows raw"), |(_, variable)| {
+            variable.allow_raw.as_ref().map_or(Cell::Missing, |allow| Cell::List(allow.kinds.clone()))
+        })
+        .column_if(raw, text("raw_reason", "why").keep(2), |(_, variable)| {
+            variable.allow_raw.as_ref().map(|allow| allow.reason.clone())
+        })
+        .column_if(raw, text("expires", "until").keep(3), |(_, variable)| {
+            variable.allow_raw.as_ref().and_then(|allow| allow.expires).map(|day| day.to_string())
+        })
+        .column_if(secrets, text("on_secret", "on secret"), |(_, variable)| {
+            variable.on_secret.map(OnSecret::code)
         })
         .done()
 }

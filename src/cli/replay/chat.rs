@@ -3,6 +3,7 @@
 use crate::cli::context::say;
 use crate::domain::{TokenUsage, required_name};
 use crate::error::{Error, Result};
+use crate::guard::mask;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use ureq::Agent;
@@ -26,7 +27,7 @@ pub(super) struct Endpoint {
 
 /// `text` without the key: some endpoints repeat it.
 fn hidden(text: &str, key: Option<&str>) -> String {
-    key.map_or_else(|| text.to_owned(), |key| text.replace(key, "[key]"))
+    mask(&key.map_or_else(|| text.to_owned(), |key| text.replace(key, "[key]")))
 }
 
 /// What came back.

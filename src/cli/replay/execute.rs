@@ -6,13 +6,14 @@
 
 use super::chat::{Answer, Endpoint};
 use super::{Replayed, Selection, left_out, none_with, rendered_with};
-use crate::cli::context::{Exit, print_line, say};
+use crate::cli::context::{Ctx, Exit, print_line, say};
 use crate::domain::{
-    Call, CallId, CallPrompt, FinishRun, FinishStep, Outcome, RunId, SentPrompt, StartRun, StartStep, Status,
-    StepId,
+    Call, CallId, CallPrompt, Digest, FinishRun, FinishStep, Outcome, RunId, SentPrompt, StartRun, StartStep,
+    Status, StepId,
 };
 use crate::error::{Error, Result};
-use crate::prompt::Content;
+use crate::guard::{About, Decisions, Group, Guard, Refusal, Tokens};
+use crate::prompt::{Content, Rendered};
 use crate::store::{PromptVersion, ReplayedCall, Run, Step, Store};
 use clap::Args;
 use serde_json::{Map, Value};
@@ -51,9 +52,17 @@ pub(super) struct ExecuteArgs {
 /// What is to be sent again.
 struct Again<'a> {
     store: &'a Store,
+    guard: Guard,
     run: &'a Run,
     with: Option<&'a (Content, PromptVersion)>,
     model: Option<&'a str>,
+}
+
+/// A call that may be sent again: what was sent then, or what the guard makes of it today.
+struct Ready {
+    replayed: Replayed,
+    request: Map<String, Value>,
+    decisions: Decisions,
 }
 
 /// What would be sent.
@@ -84,8 +93,8 @@ enum Ended {
 }
 
 pub(super) async fn run(
-    store: &Store,
-    run: &Run,
+    ctx: &Ctx,
+    (store, run): (&Store, &Run),
     mut selection: Selection,
     with: Option<&(Content, PromptVersion)>,
     args: ExecuteArgs,
@@ -93,7 +102,7 @@ pub(super) async fn run(
     let base_url = args.base_url.as_deref().unwrap_or_default();
     let key = std::env::var(&args.api_key_env).ok().filter(|key| !key.is_empty());
     let endpoint = Endpoint::new(base_url, key, Duration::from_secs(args.timeout), args.retries)?;
-    let again = Again { store, run, with, model: args.model.as_deref() };
+    let again = Again { store, guard: ctx.guard()?, run, with, model: args.model.as_deref() };
     let plan = again.plan(&mut selection).await?;
     let total = plan.ready.min(args.limit.unwrap_or(u64::MAX));
     if total == 0 {
@@ -135,11 +144,12 @@ impl Again<'_> {
                 passed_over += 1;
                 continue;
             }
-            match self.request(&replayed) {
+            let call_id = replayed.call.call_id;
+            match self.ready(replayed, &mut self.guard.tokens()) {
                 Ok(_) => plan.ready += 1,
                 Err(why) => {
                     plan.left_out += 1;
-                    say(&format!("warning: call `{}` is not sent: {why}", replayed.call.call_id));
+                    say(&format!("warning: call `{call_id}` is not sent: {why}"));
                 }
             }
         }
@@ -159,16 +169,58 @@ impl Again<'_> {
         Replayed { other: self.with.and_then(|with| rendered_with(&call, with)), call }
     }
 
-    /// The request that is sent for a call, or why there is none.
-    fn request(&self, replayed: &Replayed) -> Result<Map<String, Value>, String> {
+    /// What is sent for a call, or why nothing is.
+    fn ready(&self, mut replayed: Replayed, tokens: &mut Tokens) -> Result<Ready, String> {
         if self.with.is_some() && replayed.other.is_none() {
             return Err("it used another prompt, or a text of its own".to_owned());
         }
+        // First whether it is what was sent then: the guard may change it.
+        replayed.request(self.model)?;
+        let decisions = self.guarded(&mut replayed, tokens)?;
         let mut request = replayed.request(self.model)?;
         request.insert("stream".to_owned(), false.into());
         // Endpoints refuse it where nothing is streamed.
         request.remove("stream_options");
-        Ok(request)
+        Ok(Ready { replayed, request, decisions })
+    }
+
+    /// Puts what the guard lets through today in the place of what was sent then: it may have been recorded without
+    /// the guard, or under another policy.
+    fn guarded(&self, replayed: &mut Replayed, tokens: &mut Tokens) -> Result<Decisions, String> {
+        let today = self.store.now().to_utc().date_naive();
+        let call = &mut replayed.call;
+        let inputs = call.inputs.clone().unwrap_or_default();
+        let digest = |rendered: &Rendered| rendered.digest().map_err(|error| error.to_string());
+        let refused = |refusal: Box<Refusal>| refusal.error.to_string();
+        if let Some(other) = &mut replayed.other {
+            other.rendered.as_ref().map_err(ToString::to_string)?;
+            let guarded = self.guard.render(&other.content, &inputs, tokens, today).map_err(refused)?;
+            call.inputs = Some(guarded.inputs.0);
+            other.rendered = Ok(guarded.rendered);
+            return Ok(guarded.decisions);
+        }
+        if call.is_rendered {
+            let content = call.version.as_ref().and_then(|version| version.content.as_ref().ok());
+            let content = content.ok_or("its version cannot be read")?;
+            let guarded = self.guard.render(content, &inputs, tokens, today).map_err(refused)?;
+            call.text_sha256 = Some(digest(&guarded.rendered)?);
+            call.messages = Some(guarded.rendered.to_values());
+            call.inputs = Some(guarded.inputs.0);
+            return Ok(guarded.decisions);
+        }
+        let captured = CallPrompt { messages: call.messages.clone(), ..CallPrompt::default() };
+        let examined = self.guard.examine(&captured, None, today).map_err(|error| error.to_string())?;
+        if let Some(secret) =
+            examined.decisions.all().iter().find(|one| one.group == Group::Secret && one.decision.hides())
+        {
+            return Err(format!("its text holds a secret (`{}`)", secret.detector));
+        }
+        if let Some(redacted) = examined.redacted {
+            let text = redacted.stored_messages().map_err(|error| error.to_string())?;
+            call.text_sha256 = text.map(Digest::of);
+            call.messages = redacted.messages;
+        }
+        Ok(examined.decisions)
     }
 }
 
@@ -201,16 +253,18 @@ impl<'a> NewRun<'a> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
         let mut replay = again.store.replay(again.run.run_id);
+        let mut tokens = again.guard.tokens();
         while self.sent < self.total {
             let Some(call) = replay.next().await? else { break };
             if !selection.takes(&call) {
                 continue;
             }
             let replayed = again.replayed(call);
-            let Ok(request) = again.request(&replayed) else { continue };
+            let Ok(ready) = again.ready(replayed, &mut tokens) else { continue };
+            let Ready { replayed, request, decisions } = ready;
             let model = request.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
             let request = Value::Object(request);
-            let sent = self.announce(&replayed).await?;
+            let sent = self.announce(again, &replayed, &decisions).await?;
             let ended = tokio::select! {
                 answer = endpoint.send(&request) => answer.map_or_else(Ended::Failed, Ended::Answered),
                 _ = interrupt.recv() => Ended::Interrupted,
@@ -227,15 +281,25 @@ impl<'a> NewRun<'a> {
     }
 
     /// Records what is about to be sent.
-    async fn announce(&mut self, replayed: &Replayed) -> Result<SentPrompt> {
+    async fn announce(
+        &mut self,
+        again: &Again<'_>,
+        replayed: &Replayed,
+        decisions: &Decisions,
+    ) -> Result<SentPrompt> {
         let sent = SentPrompt {
             run_id: self.run_id,
             call_id: CallId(Uuid::now_v7()),
             step_id: self.step(replayed).await?,
             sent_at: self.store.now(),
-            prompt: prompt_of(replayed),
+            prompt: CallPrompt { sanitisation: decisions.sanitisation(), ..prompt_of(replayed) },
         };
+        let (run_id, call_id) = (Some(sent.run_id), Some(sent.call_id));
+        let about = About { run_id, call_id, prompt: sent.prompt.version.clone() };
+        decisions.log(&about, false);
+        let events = decisions.events(&about, again.guard.policy_sha256(), sent.sent_at);
         self.store.record_prompts(std::slice::from_ref(&sent)).await?;
+        self.store.record_guard_events(&events).await?;
         Ok(sent)
     }
 
@@ -346,7 +410,6 @@ fn prompt_of(replayed: &Replayed) -> CallPrompt {
         inputs: call.inputs.clone(),
         text_sha256: digest,
         messages: if is_rendered { None } else { call.messages.clone() },
-        sanitisation: call.sanitisation.unwrap_or_default(),
-        purged_at: None,
+        ..CallPrompt::default()
     }
 }

@@ -15,25 +15,16 @@ use clap::Subcommand;
 /// Runs: the most expensive, one in detail, and recording them from the shell
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
-    /// The most expensive runs
     Top(top::TopArgs),
-    /// The newest runs
     List(top::ListArgs),
-    /// One run: its totals, steps, and what it spent on which model
     Show(show::ShowArgs),
-    /// The arithmetic of a run's cost, call by call
     Explain(explain::ExplainArgs),
-    /// Two runs side by side: spend, prompts, and whether they sent the same texts
     Diff(diff::DiffArgs),
-    /// Start a run and print its id
     Start(record::StartArgs),
-    /// Start a step of a run and print its id
     Step(record::StepArgs),
     /// Record a call to a model and print its id
     Call(Box<record::CallArgs>),
-    /// Finish a run, or a step of it
     Finish(record::FinishArgs),
-    /// Run a command as a run, and finish with its status
     Exec(exec::ExecArgs),
 }
 

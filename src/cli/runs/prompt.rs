@@ -1,7 +1,7 @@
 //! What was sent in a call, as flags of `asmm runs call` give it.
 
 use crate::domain::{CallPrompt, Digest, MAX_TEXT_BYTES};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, without_value};
 use clap::Args;
 use serde::de::DeserializeOwned;
 use std::io::Read;
@@ -57,6 +57,11 @@ fn read_json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
             .hint("record its digest alone, with --prompt-sha256"));
     }
     serde_json::from_slice(&bytes).map_err(|e| {
-        Error::input(format!("`{shown}`:{}:{}: it is no JSON that holds {what}: {e}", e.line(), e.column()))
+        Error::input(format!(
+            "`{shown}`:{}:{}: it is no JSON that holds {what}: {}",
+            e.line(),
+            e.column(),
+            without_value(&e.to_string())
+        ))
     })
 }

@@ -5,11 +5,12 @@
 
 use crate::cli::args::{IfGiven, parse_time};
 use crate::cli::context::{Ctx, Exit, print_line, say};
+use crate::cli::guard::admit::Door;
 use crate::cli::runs::prompt::PromptArgs;
 use crate::cli::spool;
 use crate::domain::{
-    Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status, StepId,
-    Timestamp, TokenUsage,
+    Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, Sanitisation, StartRun, StartStep, Status,
+    StepId, Timestamp, TokenUsage,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
@@ -302,30 +303,59 @@ pub(super) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
 
 /// Records one event, or, when the ledger is out of reach, keeps it for later.
 pub(in crate::cli) async fn record(ctx: &Ctx, event: Event, strict: bool) -> Result<()> {
-    event.check(ctx.clock.now())?;
-    let outcome = match tokio::time::timeout(PATIENCE, reach(ctx, &event)).await {
+    record_all(ctx, vec![event], strict).await
+}
+
+/// Records what belongs together, or, when the ledger is out of reach, keeps it for later.
+pub(in crate::cli) async fn record_all(ctx: &Ctx, events: Vec<Event>, strict: bool) -> Result<()> {
+    let now = ctx.clock.now();
+    events.iter().try_for_each(|event| event.check(now))?;
+    let outcome = match tokio::time::timeout(PATIENCE, reach(ctx, &events)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::ledger(format!("the ledger did not answer within {} s", PATIENCE.as_secs()))
             .hint("is the database overloaded, or another process holding it?")),
     };
     match outcome {
-        Err(error) if !strict && error.is_of_the_ledger() => {
-            keep(ctx, event, &error);
-            Ok(())
-        }
+        Err(error) if !strict && error.is_of_the_ledger() => keep(ctx, events, &error).await,
         outcome => outcome,
     }
 }
 
-/// Spools an event. When that fails too the event is lost, and the pipeline still goes on.
-fn keep(ctx: &Ctx, mut event: Event, why: &Error) {
+/// Spools events. When that fails too they are lost, and the pipeline still goes on.
+async fn keep(ctx: &Ctx, events: Vec<Event>, why: &Error) -> Result<()> {
+    say(&format!("warning: {why}"));
+    for event in events {
+        // The spool is a place where texts lie as well.
+        for event in admitted(ctx, None, event).await? {
+            keep_one(ctx, event);
+        }
+    }
+    Ok(())
+}
+
+/// The event, and what the guard says of it, if it brings a text that the guard has not seen.
+async fn admitted(ctx: &Ctx, store: Option<&Store>, event: Event) -> Result<Vec<Event>> {
+    let sanitisation = match &event {
+        Event::Call(call) => call.prompt.as_ref().map(|prompt| prompt.sanitisation),
+        Event::Prompt(sent) => Some(sent.prompt.sanitisation),
+        _ => None,
+    };
+    if sanitisation == Some(Sanitisation::Unscanned)
+        || matches!(&event, Event::Run(run) if !run.labels.is_empty())
+    {
+        Door::new(ctx).admit(store, event).await
+    } else {
+        Ok(vec![event])
+    }
+}
+
+fn keep_one(ctx: &Ctx, mut event: Event) {
     // It ended now, not when the ledger is told of it.
     if let Event::Finish(FinishRun { completed_at, .. })
     | Event::FinishStep(FinishStep { completed_at, .. }) = &mut event
     {
         completed_at.get_or_insert(ctx.clock.now());
     }
-    say(&format!("warning: {why}"));
     match spool::append(ctx, &event) {
         Ok(path) => say(&format!(
             "warning: the event waits in `{}` and is recorded when the ledger is back",
@@ -338,30 +368,23 @@ fn keep(ctx: &Ctx, mut event: Event, why: &Error) {
     }
 }
 
-async fn reach(ctx: &Ctx, event: &Event) -> Result<()> {
+async fn reach(ctx: &Ctx, events: &[Event]) -> Result<()> {
     let store: Store = ctx.store_as_is().await?;
     match spool::drain(ctx, &store).await {
         // The ledger is there; that the spool cannot be read must not keep this event out of it.
         Err(error) if error.kind() == ErrorKind::Io => say(&format!("warning: {error}")),
         outcome => outcome?,
     }
-    match event {
-        // Not read back: a user who may only write (`asmm_writer`) could not.
-        Event::Run(_) | Event::Step(_) | Event::Prompt(_) | Event::Finish(_) | Event::FinishStep(_) => {
-            let applied = store.apply(std::slice::from_ref(event)).await?;
-            if let Some((_, call_id)) = applied.calls.conflict.first() {
-                return Err(conflict(*call_id));
-            }
-            applied.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
-        }
-        Event::Call(call) => {
-            let recorded = store.record_calls(std::slice::from_ref(call)).await?;
-            if recorded.conflict.is_empty() {
-                return Ok(());
-            }
-            Err(conflict(call.call_id))
-        }
+    let mut all = Vec::with_capacity(events.len());
+    for event in events {
+        all.extend(admitted(ctx, Some(&store), event.clone()).await?);
     }
+    // Not read back: a user who may only write (`asmm_writer`) could not.
+    let applied = store.apply(&all).await?;
+    if let Some((_, call_id)) = applied.calls.conflict.first() {
+        return Err(conflict(*call_id));
+    }
+    applied.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
 }
 
 fn conflict(call_id: CallId) -> Error {

@@ -1,0 +1,145 @@
+//! What was sent elsewhere, on its way into the ledger: looked at, redacted, and marked before it is stored
+//! anywhere, the spool included.
+
+use crate::cli::context::{Ctx, say};
+use crate::domain::{CallPrompt, Digest, Event, Sanitisation, SentPrompt, Timestamp};
+use crate::error::{ErrorKind, Result};
+use crate::guard::{About, Guard, mask_secrets};
+use crate::prompt::Content;
+use crate::store::{NewVersion, Store};
+use std::collections::HashMap;
+
+/// The door for texts from outside. It sets up the guard when the first text comes.
+pub(crate) struct Door<'c> {
+    ctx: &'c Ctx,
+    guard: Option<Guard>,
+    /// Contents of versions by exact reference; other references mean something else at other times.
+    contents: HashMap<String, Option<Content>>,
+}
+
+impl<'c> Door<'c> {
+    pub fn new(ctx: &'c Ctx) -> Self {
+        Self { ctx, guard: None, contents: HashMap::new() }
+    }
+
+    /// The event as it may be stored, followed by what the guard decided about it. Without a ledger the version is
+    /// not known: what its variables allow is then redacted as well.
+    pub async fn admit(&mut self, store: Option<&Store>, mut event: Event) -> Result<Vec<Event>> {
+        if let Event::Run(run) = &mut event {
+            // A word to find a run by is no place for a secret; that the run started is recorded all the same.
+            for (name, text) in &mut run.labels {
+                let named = mask_secrets(&format!("{name}: {text}"));
+                named.strip_prefix(&format!("{name}: ")).unwrap_or("[SECRET]").clone_into(text);
+            }
+        }
+        let sent = match &event {
+            Event::Call(call) => call.sent_prompt(),
+            Event::Prompt(sent) => Some(sent.clone()),
+            _ => None,
+        };
+        let Some(sent) = sent.filter(|s| s.prompt.inputs.is_some() || s.prompt.messages.is_some()) else {
+            return Ok(vec![event]);
+        };
+        let (prompt, decisions) = self.look(store, &sent).await?;
+        match &mut event {
+            Event::Call(call) => call.prompt = Some(Box::new(prompt)),
+            Event::Prompt(sent) => sent.prompt = prompt,
+            _ => {}
+        }
+        let mut events = vec![event];
+        events.extend(decisions);
+        Ok(events)
+    }
+
+    /// Refuses a version with a secret in it.
+    ///
+    /// # Errors
+    /// Of kind `Guard` for a secret. What is no content is the store's to refuse.
+    pub fn check_version(&mut self, version: &NewVersion) -> Result<()> {
+        let Ok(content) = Content::from_canonical(&version.content) else { return Ok(()) };
+        let decisions = self.guard()?.look_at_template(&version.source, &content)?;
+        let name = &version.name;
+        decisions.refusal().map_or(Ok(()), |error| Err(error.at(format_args!("prompt `{name}`"))))
+    }
+
+    fn guard(&mut self) -> Result<&Guard> {
+        let guard = match self.guard.take() {
+            Some(guard) => guard,
+            None => self.ctx.guard()?,
+        };
+        Ok(self.guard.insert(guard))
+    }
+
+    async fn look(&mut self, store: Option<&Store>, sent: &SentPrompt) -> Result<(CallPrompt, Vec<Event>)> {
+        let content = match store {
+            Some(store) => self.content(store, sent).await?,
+            None => None,
+        };
+        let now = self.ctx.clock.now();
+        let guard = self.guard()?;
+        let examined = match guard.examine(&sent.prompt, content.as_ref(), sent.sent_at.to_utc().date_naive())
+        {
+            Ok(examined) => examined,
+            Err(error) => {
+                // A text that nobody can look at is not stored; that it was sent is.
+                say(&format!("warning: call `{}`: only the digest is recorded: {error}", sent.call_id));
+                return Ok((digest_alone(store, sent).await, Vec::new()));
+            }
+        };
+        let mut prompt = sent.prompt.clone();
+        if let Some(redacted) = examined.redacted {
+            let digest = digest(store, sent).await;
+            prompt = CallPrompt { text_sha256: digest, redacted_at: Some(now), ..redacted };
+        }
+        prompt.sanitisation = examined.sanitisation;
+        let about =
+            About { run_id: Some(sent.run_id), call_id: Some(sent.call_id), prompt: prompt.version.clone() };
+        examined.decisions.log(&about, true);
+        let events = examined.decisions.events(&about, guard.policy_sha256(), moment(sent, now));
+        Ok((prompt, events.into_iter().map(Event::Guard).collect()))
+    }
+
+    async fn content(&mut self, store: &Store, sent: &SentPrompt) -> Result<Option<Content>> {
+        let Some(reference) = &sent.prompt.version else { return Ok(None) };
+        if let Some(known) = self.contents.get(reference) {
+            return Ok(known.clone());
+        }
+        let content = match store.recorded_version(reference, sent.sent_at).await {
+            Ok(version) => version.parsed().ok(),
+            // Recording it refuses it, and says why.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Input) => None,
+            Err(error) => return Err(error),
+        };
+        let is_exact =
+            reference.rsplit_once('@').is_some_and(|(_, part)| part.bytes().all(|b| b.is_ascii_digit()));
+        if is_exact {
+            self.contents.insert(reference.clone(), content.clone());
+        }
+        Ok(content)
+    }
+}
+
+/// When it is said to be decided: the same for the same event, whenever it is told.
+fn moment(sent: &SentPrompt, now: Timestamp) -> Timestamp {
+    sent.sent_at.min(now)
+}
+
+/// The digest of what was sent, if it can be known.
+async fn digest(store: Option<&Store>, sent: &SentPrompt) -> Option<Digest> {
+    if let (None, Ok(Some(text))) = (sent.prompt.text_sha256, sent.prompt.stored_messages()) {
+        return Some(Digest::of(text));
+    }
+    match store {
+        Some(store) => store.digest_of_sent(sent).await.ok().flatten(),
+        None => sent.prompt.text_sha256,
+    }
+}
+
+async fn digest_alone(store: Option<&Store>, sent: &SentPrompt) -> CallPrompt {
+    CallPrompt {
+        text_sha256: digest(store, sent).await,
+        version: sent.prompt.version.clone(),
+        sanitisation: Sanitisation::Unscanned,
+        ..CallPrompt::default()
+    }
+}
