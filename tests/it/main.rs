@@ -15,6 +15,7 @@ mod crowd;
 mod differential;
 mod docs;
 mod ground;
+mod guard;
 mod laws;
 mod prompts;
 mod prompts_python;

@@ -34,6 +34,7 @@ fn postgres_is_migrated_when_told_to() {
             8  sent_prompts
             9  recording_prompts
            10  absent_ids
+           11  guard
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);
@@ -57,7 +58,8 @@ fn postgres_is_migrated_when_told_to() {
     applied 0008_sent_prompts
     applied 0009_recording_prompts
     applied 0010_absent_ids
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 10 migrations applied; catalogue 2026-11-20
+    applied 0011_guard
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 11 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0
@@ -115,6 +117,7 @@ fn sqlite_migrates_itself() {
             8  sent_prompts
             9  recording_prompts
            10  absent_ids
+           11  guard
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);

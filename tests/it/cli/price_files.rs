@@ -33,7 +33,7 @@ fn wrong_files_are_refused_with_their_place() {
     exit: 1
     --- stdout ---
     --- stderr ---
-    error: prices.yaml:1:1: invalid type: string "just text", expected the keys `schema` and `prices`
+    error: prices.yaml:1:1: invalid type: string, expected the keys `schema` and `prices`
     hint: `asmm help prices push` shows the shape of the file
     "#);
     insta::assert_snapshot!(push(&both, &format!("# {}", "x".repeat(2 << 20))), @r"

@@ -148,7 +148,7 @@ fn what_was_changed_is_told_by_replay_and_doctor() {
     tamper(
         &sandbox,
         &[
-            "drop trigger llm_call_prompt_only_purged",
+            "drop trigger llm_call_prompt_only_marked",
             "update llm_call_prompt set inputs = '{\"who\":\"Eve\"}' where inputs like '%Bob%'",
         ],
     );
@@ -347,7 +347,7 @@ fn inputs_that_were_changed_are_not_sent_in_other_words() {
     sandbox.file("prompts/greet.yaml", &greet("Good day"));
     sandbox.run(&["prompts", "push"]).success();
     let update = "update llm_call_prompt set inputs = '{\"who\":\"Eve\"}' where inputs like '%Bob%'";
-    tamper(&sandbox, &["drop trigger llm_call_prompt_only_purged", update]);
+    tamper(&sandbox, &["drop trigger llm_call_prompt_only_marked", update]);
     let printed = sandbox.run(&["replay", "last", "--with", "greet", "--format", "openai"]);
     assert!(printed.code == 5 && !printed.stdout.contains("Eve"), "{}", printed.snapshot());
     let (url, requests) = stub(vec![answered(1), answered(2)]);

@@ -2,7 +2,7 @@
 
 use crate::support::{Sandbox, postgres_url};
 
-const COMMANDS: [&[&str]; 44] = [
+const COMMANDS: [&[&str]; 50] = [
     &[],
     &["demo"],
     &["migrate"],
@@ -46,6 +46,12 @@ const COMMANDS: [&[&str]; 44] = [
     &["prompts", "purge-inputs"],
     &["export", "jsonl"],
     &["replay"],
+    &["guard"],
+    &["guard", "scan"],
+    &["guard", "events"],
+    &["guard", "coverage"],
+    &["guard", "sweep"],
+    &["guard", "rules"],
     &["doctor"],
 ];
 
@@ -78,12 +84,13 @@ fn the_help_reads_well() {
 
     Commands:
       demo     See what asmm shows, on a slice of real production traces
-      migrate  Bring the ledger's schema up to date
+      migrate  Bring the ledger's schema up to date, and the price catalogue in
       spend    What was spent: by day, agent, model or pipeline
       runs     Runs: the most expensive, one in detail, and recording them from the shell
       prices   The price catalogue
       prompts  Prompts: versions that never change, labels that move, and what was sent
       replay   What was sent in a run: the exact texts, proven by their digests
+      guard    The guard: no secret and no accidental personal data in a prompt
       import   Bring in usage from elsewhere
       export   Copy the ledger out
       doctor   Check the ledger: recompute its laws, its prompts' digests, and what was sent
@@ -300,15 +307,15 @@ fn a_bad_settings_file_is_named() {
     exit: 1
     --- stdout ---
     --- stderr ---
-    error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`
-    hint: it may hold `database`, `schema` and `tz`
+    error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`, `guard`
+    hint: it may hold `database`, `schema`, `tz` and `guard`
     ");
     insta::assert_snapshot!(with("database: [1\n"), @r"
     exit: 1
     --- stdout ---
     --- stderr ---
     error: `[dir]/asmm.yaml`: database: invalid type: sequence, expected a string at line 1 column 11
-    hint: it may hold `database`, `schema` and `tz`
+    hint: it may hold `database`, `schema`, `tz` and `guard`
     ");
     insta::assert_snapshot!(with("tz: Moon\n"), @r"
     exit: 2

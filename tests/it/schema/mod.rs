@@ -11,8 +11,8 @@ mod together;
 use crate::support::TestDb;
 use asmm::clock::Clock;
 use asmm::domain::{
-    Call, CallId, CallPrompt, FinishRun, Outcome, RunId, SentPrompt, StartRun, StartStep, Status, StepId,
-    Timestamp, TokenUsage,
+    Call, CallId, CallPrompt, Decision, Digest, FinishRun, GuardEvent, Outcome, RunId, Sanitisation,
+    SentPrompt, StartRun, StartStep, Status, StepId, Timestamp, TokenUsage,
 };
 use asmm::error::Error;
 use asmm::store::{Location, NewVersion, Store};
@@ -162,11 +162,30 @@ async fn filled(db: &TestDb) -> Store {
     store.record_calls(&[call(1, 1), Call { step_id: Some(step_id), ..call(2, 2) }]).await.unwrap();
     let prompt = CallPrompt { version: Some("greeting@1".into()), ..CallPrompt::default() };
     let purged = CallPrompt { purged_at: Some(an_hour_ago()), ..prompt.clone() };
-    for (n, step_id, prompt) in [(2, Some(step_id), prompt), (3, None, purged)] {
+    let redacted_at = Some(an_hour_ago());
+    let redacted = CallPrompt { redacted_at, sanitisation: Sanitisation::Exposed, ..prompt.clone() };
+    for (n, step_id, prompt) in [(2, Some(step_id), prompt), (3, None, purged), (4, None, redacted)] {
         let call_id = CallId(Uuid::from_u128(n));
         let sent = SentPrompt { run_id: run_id(2), call_id, step_id, sent_at: an_hour_ago(), prompt };
         store.record_prompts(&[sent]).await.unwrap();
     }
+    let event = GuardEvent {
+        event_id: Uuid::from_u128(1),
+        run_id: Some(run_id(2)),
+        call_id: Some(CallId(Uuid::from_u128(2))),
+        prompt: Some("greeting@1".into()),
+        variable: Some("who".into()),
+        detector: "email".into(),
+        findings: 1,
+        decision: Decision::Redact,
+        reason: "personal data is redacted by default".into(),
+        fingerprint: Some(Digest::of("a value")),
+        token: Some("EMAIL_1".into()),
+        rules_sha256: Digest::of("rules"),
+        policy_sha256: Digest::of("policy"),
+        decided_at: an_hour_ago(),
+    };
+    store.record_guard_events(&[event]).await.unwrap();
     for n in [1, 2] {
         let finish = FinishRun { run_id: run_id(n), status: Status::Succeeded, completed_at: None };
         store.finish_run(&finish).await.unwrap();

@@ -69,7 +69,8 @@ fn a_writer_records_and_does_nothing_else() {
         as_role("asmm_operator", "select llm_calls, unpriced_calls, status from v_run", &db).success();
     assert_eq!(calls, "SET\n1|1|succeeded\n");
     for relation in block_on(of_postgres(&db)) {
-        if !["price_catalogue", "prompt", "prompt_version", "prompt_label"].contains(&relation.name.as_str())
+        if !["price_catalogue", "prompt", "prompt_version", "prompt_label", "guard_event"]
+            .contains(&relation.name.as_str())
         {
             let output = as_role("asmm_writer", &format!("select count(*) from {}", relation.name), &db);
             assert!(is_denied(&output), "{} {output:?}", relation.name);
@@ -191,6 +192,7 @@ fn functions_answer_only_those_they_are_for() {
         "finish_step",
         "record_call_rows",
         "record_calls",
+        "record_guard_events",
         "record_prompt_rows",
         "record_prompts",
         "start_run",
@@ -385,7 +387,7 @@ fn a_plain_user_migrates_and_owns() {
             let grant = format!("do $$ begin execute format('grant create on database %I to {user}', current_database()); end $$");
             psql(&grant, &location.schema).success();
             let store = Store::connect(&location, Clock::System).await.unwrap();
-            assert_eq!(store.migrate().await.unwrap().len(), 10);
+            assert_eq!(store.migrate().await.unwrap().len(), 11);
             assert_eq!(record_through_the_client(&store).await, 1);
             let writes = psql(&format!("set role asmm_writer; {}", recording()[0]), &location.schema);
             writes.success();
