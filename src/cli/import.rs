@@ -171,9 +171,14 @@ async fn apply(
     imported.prices += catalogue::apply((store, door), file, others, &mut imported.complaints).await?;
     // After the prompts' versions, whose variables say what may pass.
     for (line, event) in found_events {
-        for event in door.admit(Some(store), event).await? {
-            lines.push(line);
-            events.push(event);
+        match door.admit(Some(store), event).await {
+            Ok(admitted) => {
+                lines.resize(lines.len() + admitted.len(), line);
+                events.extend(admitted);
+            }
+            Err(error) if error.is_of_the_ledger() => return Err(error),
+            Err(error) if line == 0 => imported.complaints.add_file(file, in_one_line(&error)),
+            Err(error) => imported.complaints.add(file, line, in_one_line(&error)),
         }
     }
     let applied = store.apply(&events).await?;

@@ -113,10 +113,18 @@ async fn deliver(
         match serde_json::from_str::<Event>(&line) {
             Ok(event) => {
                 // A spool that was written without the guard, or without the version at hand, meets it here.
-                let admitted = door.admit(Some(store), event).await?;
-                texts.push(Some(line));
-                texts.resize(events.len() + admitted.len(), None);
-                events.extend(admitted);
+                match door.admit(Some(store), event).await {
+                    Ok(admitted) => {
+                        texts.push(Some(line));
+                        texts.resize(events.len() + admitted.len(), None);
+                        events.extend(admitted);
+                    }
+                    Err(error) if error.is_of_the_ledger() => return Err(error),
+                    Err(error) => {
+                        say(&format!("warning: a spooled event was refused: {error}"));
+                        refused.push(line);
+                    }
+                }
             }
             Err(_) => refused.push(line),
         }

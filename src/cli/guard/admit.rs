@@ -24,6 +24,10 @@ impl<'c> Door<'c> {
 
     /// The event as it may be stored, followed by what the guard decided about it. Without a ledger the version is
     /// not known: what its variables allow is then redacted as well.
+    ///
+    /// # Errors
+    /// Of the ledger when that fails; of another kind when the event itself is to be refused: inputs that do not
+    /// fit their version.
     pub async fn admit(&mut self, store: Option<&Store>, mut event: Event) -> Result<Vec<Event>> {
         if let Event::Run(run) = &mut event {
             // A word to find a run by is no place for a secret; that the run started is recorded all the same.
@@ -83,12 +87,12 @@ impl<'c> Door<'c> {
             Err(error) => {
                 // A text that nobody can look at is not stored; that it was sent is.
                 say(&format!("warning: call `{}`: only the digest is recorded: {error}", sent.call_id));
-                return Ok((digest_alone(store, sent).await, Vec::new()));
+                return Ok((digest_alone(store, sent).await?, Vec::new()));
             }
         };
         let mut prompt = sent.prompt.clone();
         if let Some(redacted) = examined.redacted {
-            let digest = digest(store, sent).await;
+            let digest = digest(store, sent).await?;
             prompt = CallPrompt { text_sha256: digest, redacted_at: Some(now), ..redacted };
         }
         prompt.sanitisation = examined.sanitisation;
@@ -125,21 +129,21 @@ fn moment(sent: &SentPrompt, now: Timestamp) -> Timestamp {
 }
 
 /// The digest of what was sent, if it can be known.
-async fn digest(store: Option<&Store>, sent: &SentPrompt) -> Option<Digest> {
-    if let (None, Ok(Some(text))) = (sent.prompt.text_sha256, sent.prompt.stored_messages()) {
-        return Some(Digest::of(text));
+async fn digest(store: Option<&Store>, sent: &SentPrompt) -> Result<Option<Digest>> {
+    if let (None, Some(text)) = (sent.prompt.text_sha256, sent.prompt.stored_messages()?) {
+        return Ok(Some(Digest::of(text)));
     }
     match store {
-        Some(store) => store.digest_of_sent(sent).await.ok().flatten(),
-        None => sent.prompt.text_sha256,
+        Some(store) => store.digest_of_sent(sent).await,
+        None => Ok(sent.prompt.text_sha256),
     }
 }
 
-async fn digest_alone(store: Option<&Store>, sent: &SentPrompt) -> CallPrompt {
-    CallPrompt {
-        text_sha256: digest(store, sent).await,
+async fn digest_alone(store: Option<&Store>, sent: &SentPrompt) -> Result<CallPrompt> {
+    Ok(CallPrompt {
+        text_sha256: digest(store, sent).await?,
         version: sent.prompt.version.clone(),
         sanitisation: Sanitisation::Unscanned,
         ..CallPrompt::default()
-    }
+    })
 }

@@ -96,7 +96,11 @@ struct Tally {
     files: u64,
     binary: u64,
     failed: u64,
-    found: Vec<Found>,
+    findings: u64,
+    has_failing: bool,
+    /// Where a finding is written as soon as it is there; else they are kept.
+    is_written: bool,
+    kept: Vec<Found>,
 }
 
 pub(super) fn run(ctx: &Ctx, args: &ScanArgs) -> Result<Exit> {
@@ -115,18 +119,21 @@ pub(super) fn run(ctx: &Ctx, args: &ScanArgs) -> Result<Exit> {
     if args.jsonl {
         return jsonl(&look, &args.paths);
     }
-    let mut tally = Tally::default();
+    let mut tally = Tally { is_written: args.format == ScanFormat::Text, ..Tally::default() };
     for path in &args.paths {
-        visit(&look, path, true, &mut tally);
+        match visit(&look, path, true, &mut tally) {
+            // Whoever reads has seen enough.
+            Err(error) if is_closed_pipe(&error) => return Ok(Exit::Found),
+            outcome => outcome?,
+        }
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     let written = match args.format {
-        ScanFormat::Text => write_text(&mut out, &tally.found),
-        ScanFormat::Json => write_line(&mut out, &Findings { findings: &tally.found }),
-        ScanFormat::Sarif => write_line(&mut out, &sarif::log(&tally.found)),
+        ScanFormat::Text => Ok(()),
+        ScanFormat::Json => write_line(&mut out, &Findings { findings: &tally.kept }),
+        ScanFormat::Sarif => write_line(&mut out, &sarif::log(&tally.kept)),
     };
     quiet_if_closed(written.and_then(|()| flush(&mut out)))?;
-    let failing = failing(&tally.found);
     if args.format == ScanFormat::Text {
         let passed = if tally.binary > 0 {
             format!(", {} passed over", counted(tally.binary, "binary file", "binary files"))
@@ -134,10 +141,10 @@ pub(super) fn run(ctx: &Ctx, args: &ScanArgs) -> Result<Exit> {
             String::new()
         };
         let (found, files) =
-            (counted(tally.found.len(), "finding", "findings"), counted(tally.files, "file", "files"));
+            (counted(tally.findings, "finding", "findings"), counted(tally.files, "file", "files"));
         say(&format!("{found} in {files}{passed}"));
     }
-    Ok(match (failing, tally.failed) {
+    Ok(match (tally.has_failing, tally.failed) {
         (true, _) => Exit::Found,
         (false, 0) => Exit::Fine,
         (false, _) => Exit::Flawed,
@@ -150,20 +157,24 @@ fn failing(found: &[Found]) -> bool {
 }
 
 /// Scans a file, or a folder's files in the order of their names. What cannot be read is said, and does not stop the
-/// rest.
-fn visit(look: &Look<'_>, path: &Path, is_named: bool, tally: &mut Tally) {
+/// rest; that nobody reads any more does.
+fn visit(look: &Look<'_>, path: &Path, is_named: bool, tally: &mut Tally) -> Result<()> {
     let outcome = match std::fs::symlink_metadata(path) {
-        // A link that was found on the way may lead anywhere.
-        Ok(metadata) if metadata.is_symlink() && !is_named => return,
-        Ok(_) if path.is_dir() => visit_folder(look, path, tally),
+        Ok(_) if path.is_dir() && (is_named || !path.is_symlink()) => visit_folder(look, path, tally),
+        // A link that was found on the way may lead anywhere, and a pipe or device may never end.
+        Ok(metadata) if !is_named && !metadata.is_file() => return Ok(()),
         _ => scan_file(look, path, tally),
     };
-    if let Err(error) = outcome {
-        tally.failed += 1;
-        say(&format!("error: {error}"));
-        if let Some(hint) = error.next_step() {
-            say(&format!("hint: {hint}"));
+    match outcome {
+        Err(error) if !is_closed_pipe(&error) => {
+            tally.failed += 1;
+            say(&format!("error: {error}"));
+            if let Some(hint) = error.next_step() {
+                say(&format!("hint: {hint}"));
+            }
+            Ok(())
         }
+        outcome => outcome,
     }
 }
 
@@ -176,7 +187,7 @@ fn visit_folder(look: &Look<'_>, path: &Path, tally: &mut Tally) -> Result<()> {
         .map_err(failed)?;
     entries.sort();
     for entry in entries.iter().filter(|entry| entry.file_name().is_some_and(|name| name != ".git")) {
-        visit(look, entry, false, tally);
+        visit(look, entry, false, tally)?;
     }
     Ok(())
 }
@@ -205,7 +216,14 @@ fn scan_file(look: &Look<'_>, path: &Path, tally: &mut Tally) -> Result<()> {
     };
     tally.files += 1;
     let file = if is_stdin { None } else { Some(shown) };
-    tally.found.extend(look.findings(&text, file.as_deref())?);
+    let found = look.findings(&text, file.as_deref())?;
+    tally.findings += u64::try_from(found.len()).unwrap_or(u64::MAX);
+    tally.has_failing |= failing(&found);
+    if tally.is_written {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        return write_text(&mut out, &found).and_then(|()| flush(&mut out));
+    }
+    tally.kept.extend(found);
     Ok(())
 }
 

@@ -71,6 +71,13 @@ fn inputs_are_seen_in_their_places() {
         assert_eq!(sent["messages"][0]["content"], expected.as_str());
         assert_eq!(decided(sandbox), ["cc email allow_raw -", "text email redact EMAIL_1"]);
 
+        // What does not fit its version is refused, as ever.
+        let other = start(sandbox);
+        sandbox.file("i.json", &json!({"text": email(1), "no": "such"}).to_string());
+        let refused =
+            call(sandbox, &other, &["--prompt-version", "support/reply@1", "--prompt-inputs", "i.json"]);
+        assert!(refused.code == 1 && refused.stderr.contains("no variable `no`"), "{}", refused.snapshot());
+
         // What nothing is found in is clean, and exact.
         let clean = start(sandbox);
         sandbox.file("i.json", r#"{"text": "nothing here"}"#);
