@@ -7,7 +7,7 @@
 use super::decisions::{Decisions, Place};
 use super::fingerprint::Fingerprinter;
 use super::policy::{Policy, Ruling, check_allowed};
-use super::redact::{Outcome, ROUNDS, Tokens, never_clean, sanitise};
+use super::redact::{Outcome, ROUNDS, Tokens, WHOLE_WORDS, never_clean, sanitise, word_around};
 use super::{Finding, Group, Scanner};
 use crate::domain::{Decision, Digest};
 use crate::error::{Error, ErrorKind, Result};
@@ -181,12 +181,12 @@ impl Guard {
                 }
             }
             let texts = texts(content, inputs)?;
-            let mut cuts = Cuts::default();
+            let mut cuts = Cuts { by_variable: BTreeMap::new(), whole_words: round >= WHOLE_WORDS };
             for message in &content.messages {
                 let text = Woven::of(message, &texts);
                 self.look(content, &text, &mut cuts, decisions, tokens, (today, when))?;
             }
-            if cuts.0.is_empty() {
+            if cuts.by_variable.is_empty() {
                 return Ok(());
             }
             // An input that was cut is looked at once more by itself.
@@ -226,7 +226,7 @@ impl Guard {
                         ruling = Ruling::new(Decision::Block, "a token cannot take the place of a number");
                     } else {
                         let word = tokens.token(finding.detector, value);
-                        cuts.add(span, &finding.range, &word);
+                        cuts.add(woven, span, &finding.range, &word);
                         token = Some(word);
                     }
                 }
@@ -298,15 +298,21 @@ fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
 }
 
 /// What is to be cut out of inputs, with what takes its place: by variable, ranges of its text.
-#[derive(Default)]
-struct Cuts(BTreeMap<String, BTreeSet<(usize, usize, String)>>);
+struct Cuts {
+    by_variable: BTreeMap<String, BTreeSet<(usize, usize, String)>>,
+    whole_words: bool,
+}
 
 impl Cuts {
     /// The part of `range` that lies in the span.
-    fn add(&mut self, span: &Span<'_>, range: &Range<usize>, token: &str) {
-        let start = range.start.max(span.range.start) - span.range.start;
-        let end = range.end.min(span.range.end) - span.range.start;
-        self.0.entry(span.name.to_owned()).or_default().insert((start, end, token.to_owned()));
+    fn add(&mut self, woven: &Woven<'_>, span: &Span<'_>, range: &Range<usize>, token: &str) {
+        let mut part = range.start.max(span.range.start) - span.range.start
+            ..range.end.min(span.range.end) - span.range.start;
+        if self.whole_words {
+            part = word_around(woven.text.get(span.range.clone()).unwrap_or_default(), &part);
+        }
+        let Range { start, end } = part;
+        self.by_variable.entry(span.name.to_owned()).or_default().insert((start, end, token.to_owned()));
     }
 
     fn apply(self, texts: &BTreeMap<&str, String>) -> Vec<(String, String)> {
@@ -327,7 +333,7 @@ impl Cuts {
             left.push_str(text.get(done..).unwrap_or_default());
             (name, left)
         };
-        self.0.into_iter().map(cut).collect()
+        self.by_variable.into_iter().map(cut).collect()
     }
 }
 

@@ -7,10 +7,25 @@ use crate::domain::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 /// How often a redacted text is looked at again before the guard gives up: a token beside what was left can
 /// in rare cases show something that the value had hidden.
 pub(super) const ROUNDS: usize = 8;
+
+/// From this round on a finding takes its whole word with it: what is found of a word in parts, each beside the token
+/// of the one before, is longer than any value.
+pub(super) const WHOLE_WORDS: usize = 3;
+
+/// The range, widened to the word that it is in: up to white space on both sides.
+pub(super) fn word_around(text: &str, range: &Range<usize>) -> Range<usize> {
+    let before = text.get(..range.start).unwrap_or_default();
+    let start = before
+        .rfind(char::is_whitespace)
+        .map_or(0, |at| at + before[at..].chars().next().map_or(0, char::len_utf8));
+    let after = text.get(range.end..).unwrap_or_default();
+    start..after.find(char::is_whitespace).map_or(text.len(), |at| range.end + at)
+}
 
 /// The tokens of one run. It knows values by their fingerprints only.
 #[derive(Clone)]
@@ -180,7 +195,11 @@ pub(super) fn sanitise(
             let fingerprint = tokens.fingerprint(finding.detector, value);
             let word = ruling.decision.hides().then(|| tokens.token(finding.detector, value));
             if word.is_some() {
-                taken.push(finding.clone());
+                let mut whole = finding.clone();
+                if round >= WHOLE_WORDS {
+                    whole.range = word_around(&text, &finding.range);
+                }
+                taken.push(whole);
             }
             outcomes.push(Outcome { finding, ruling, fingerprint, token: word, is_in_original: round == 0 });
         }
