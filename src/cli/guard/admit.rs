@@ -41,7 +41,14 @@ impl<'c> Door<'c> {
             Event::Prompt(sent) => Some(sent.clone()),
             _ => None,
         };
-        let Some(sent) = sent.filter(|s| s.prompt.inputs.is_some() || s.prompt.messages.is_some()) else {
+        // A version without inputs is its template, which can be looked at where the version is known.
+        let has_text = |prompt: &CallPrompt| {
+            let is_template = prompt.version.is_some() && prompt.sanitisation == Sanitisation::Unscanned;
+            prompt.inputs.is_some()
+                || prompt.messages.is_some()
+                || is_template && prompt.purged_at.is_none() && store.is_some()
+        };
+        let Some(sent) = sent.filter(|sent| has_text(&sent.prompt)) else {
             return Ok(vec![event]);
         };
         let (prompt, decisions) = self.look(store, &sent).await?;

@@ -78,6 +78,14 @@ fn inputs_are_seen_in_their_places() {
             call(sandbox, &other, &["--prompt-version", "support/reply@1", "--prompt-inputs", "i.json"]);
         assert!(refused.code == 1 && refused.stderr.contains("no variable `no`"), "{}", refused.snapshot());
 
+        // A template that takes no inputs, or has defaults for them, is looked at as well.
+        let plain = start(sandbox);
+        sandbox.file("prompts/hello.yaml", "schema: asmm.prompt/v1\nname: hello\nengine: subst/1\nmessages: [{role: user, content: Hello}]\n");
+        sandbox.run(&["prompts", "push"]).success();
+        call(sandbox, &plain, &["--prompt-version", "hello@1"]).success();
+        let verified = sandbox.run(&["replay", &plain, "--format", "json"]).success();
+        assert!(verified.contains("\"sanitisation\":\"clean\""), "{verified}");
+
         // What nothing is found in is clean, and exact.
         let clean = start(sandbox);
         sandbox.file("i.json", r#"{"text": "nothing here"}"#);
