@@ -71,7 +71,9 @@ pub mod guard;
 pub mod intake;
 pub mod pricing;
 pub mod prompt;
+pub mod recorder;
 pub mod report;
+mod settings;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};

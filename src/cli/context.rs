@@ -1,12 +1,12 @@
 //! What every command needs: the settings, the clock, the ledger, and the way to print.
 
-use super::config::{self, ConfigFile};
 use super::{ColorChoice, GlobalArgs};
 use crate::clock::Clock;
 use crate::domain::Window;
 use crate::error::{Error, Result};
 use crate::guard::{Policy, mask_secrets};
 use crate::report::{Coverage, Document, Format, Report, Scope, Style};
+use crate::settings::{self, ConfigFile};
 use crate::store::{Location, Store, Totals};
 use chrono_tz::Tz;
 use std::borrow::Cow;
@@ -61,11 +61,11 @@ const PLAIN_WIDTH: usize = 120;
 impl Ctx {
     pub(crate) fn new(global: &GlobalArgs) -> Result<Self> {
         let folder = std::env::current_dir().unwrap_or_default();
-        let (config, _) = config::find(&folder)?;
+        let (config, _) = settings::find(&folder)?;
         let given = |value: &Option<String>| value.clone().filter(|v| !v.is_empty());
         let url = match given(&global.database).or_else(|| config.database.clone()) {
             Some(url) => url,
-            None => config::default_database()?,
+            None => settings::default_database()?,
         };
         let schema =
             given(&global.schema).or_else(|| config.schema.clone()).unwrap_or_else(|| "asmm".to_owned());
@@ -97,7 +97,7 @@ impl Ctx {
 
     /// The zone of the report: `flag` is `--tz`.
     pub(crate) fn zone(&self, flag: Option<&str>) -> Result<(Tz, &'static str)> {
-        config::zone(flag, &self.config)
+        settings::zone(flag, &self.config)
     }
 
     /// The guard's policy, as `asmm.yaml` has it.

@@ -2,13 +2,13 @@
 
 mod pipeline;
 
-use super::config;
 use super::context::{Ctx, Exit, print_line, say};
 use super::{Cli, dispatch};
 use crate::domain::{Call, Event, FinishRun, RunId, StartRun, Timestamp, Window};
 use crate::error::{Error, Result};
 use crate::intake::lines::Lines;
 use crate::intake::traces::{self, TraceOptions};
+use crate::settings;
 use crate::store::{Location, Store};
 use clap::{Args, Parser};
 use std::collections::HashMap;
@@ -83,7 +83,7 @@ const COMMANDS: [&[&str]; 7] = [
 ];
 
 pub(crate) async fn run(ctx: &Ctx, _args: DemoArgs) -> Result<Exit> {
-    let folder = config::data_home()?.join("asmm");
+    let folder = settings::data_home()?.join("asmm");
     std::fs::create_dir_all(&folder)
         .map_err(|e| Error::io(format!("the folder `{}` cannot be made", folder.display()), e))?;
     let path = folder.join("demo.db");

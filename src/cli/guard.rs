@@ -1,17 +1,17 @@
 //! `asmm guard`: what may go into a prompt, what was found, and what nobody looked at.
 
-pub(super) mod admit;
 mod coverage;
 mod events;
-mod key;
 mod rules;
 mod sarif;
 mod scan;
 mod sweep;
 
-use super::context::{Ctx, Exit, say};
+use super::context::{Ctx, Exit};
 use crate::error::Result;
 use crate::guard::{Fingerprinter, Guard};
+use crate::recorder::{Door, LazyGuard};
+use crate::settings;
 use clap::Subcommand;
 
 /// The guard: no secret and no accidental personal data in a prompt
@@ -37,25 +37,16 @@ pub(super) async fn run(ctx: &Ctx, command: GuardCommand) -> Result<Exit> {
 impl Ctx {
     /// The guard with the project's policy and this machine's key, which is made when it is first needed.
     pub(crate) fn guard(&self) -> Result<Guard> {
-        Ok(Guard::new(self.policy().clone(), fingerprints()?))
+        Ok(Guard::new(self.policy().clone(), settings::key::fingerprints()?))
     }
-}
 
-/// The fingerprints of this machine. Without a place for a key they are good for this process only: a text is
-/// sanitised all the same.
-fn fingerprints() -> Result<Fingerprinter> {
-    match key::load() {
-        Ok(key) => Fingerprinter::from_hex(&key),
-        Err(error) if error.kind() == crate::error::ErrorKind::Io => {
-            say(&format!("warning: {error}"));
-            say("warning: fingerprints of this command cannot be compared with any other's");
-            Ok(Fingerprinter::new(key::random()?))
-        }
-        Err(error) => Err(error),
+    /// The door for texts from outside.
+    pub(crate) fn door(&self) -> Door {
+        Door::new(LazyGuard::new(self.policy().clone()), self.clock)
     }
 }
 
 /// Fingerprints that are good for one ledger that is thrown away.
 pub(in crate::cli) fn passing_fingerprints() -> Result<Fingerprinter> {
-    Ok(Fingerprinter::new(key::random()?))
+    Ok(Fingerprinter::new(settings::key::random()?))
 }

@@ -1,7 +1,6 @@
 //! `asmm import`: usage from elsewhere.
 
 use super::context::{Ctx, Exit, counted, say};
-use super::guard::admit::Door;
 use crate::domain::{Event, RunId, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::Complaints;
@@ -9,6 +8,7 @@ use crate::intake::claude_code;
 use crate::intake::lines::Lines;
 use crate::intake::native::{self, Line};
 use crate::intake::traces::{self, TraceOptions};
+use crate::recorder::Door;
 use crate::store::{Recorded, Store};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -145,7 +145,7 @@ async fn pump<T: Send + 'static>(
         sink.send()?;
         Ok(outcome)
     });
-    let mut door = Door::new(ctx);
+    let mut door = ctx.door();
     while let Some(chunk) = receiver.recv().await {
         apply((store, &mut door), file, chunk, imported).await?;
     }
@@ -153,7 +153,7 @@ async fn pump<T: Send + 'static>(
 }
 
 async fn apply(
-    (store, door): (&Store, &mut Door<'_>),
+    (store, door): (&Store, &mut Door),
     file: &str,
     chunk: Chunk,
     imported: &mut Imported,

@@ -7,7 +7,6 @@
 
 mod args;
 mod columns;
-mod config;
 mod context;
 mod demo;
 mod doctor;

@@ -4,11 +4,10 @@
 //! the command says so. The next recording command that reaches the ledger delivers it first; `asmm import
 //! jsonl FILE` does so by hand. Ids make a second delivery harmless.
 
-use super::config;
 use super::context::{Ctx, counted, say};
-use super::guard::admit::Door;
 use crate::domain::Event;
 use crate::error::{Error, Result};
+use crate::settings;
 use crate::store::Store;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -24,7 +23,7 @@ const CHUNK: usize = 1000;
 pub(crate) fn path(ctx: &Ctx) -> Result<PathBuf> {
     let name = format!("{}\u{1f}{}", ctx.location.url, ctx.location.schema);
     let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
-    Ok(config::state_home()?.join("asmm").join("spool").join(format!("{}.jsonl", id.simple())))
+    Ok(settings::state_home()?.join("asmm").join("spool").join(format!("{}.jsonl", id.simple())))
 }
 
 /// Appends an event and syncs it to disk.
@@ -108,7 +107,7 @@ async fn deliver(
 ) -> Result<usize> {
     let mut events = Vec::with_capacity(lines.len());
     let mut texts: Vec<Option<String>> = Vec::with_capacity(lines.len());
-    let mut door = Door::new(ctx);
+    let mut door = ctx.door();
     for line in lines.drain(..) {
         match serde_json::from_str::<Event>(&line) {
             Ok(event) => {

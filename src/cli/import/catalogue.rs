@@ -1,11 +1,11 @@
 //! The prices, aliases and prompts that a native export carries beside its events.
 
 use super::in_one_line;
-use crate::cli::guard::admit::Door;
 use crate::domain::{Digest, Timestamp};
 use crate::error::{Error, ErrorKind, Result, without_value};
 use crate::intake::Complaints;
 use crate::pricing::{EntryKey, Origin, PriceEntry, Rates};
+use crate::recorder::Door;
 use crate::store::{LabelMove, NewVersion, Store, VersionEntry};
 use serde::Deserialize;
 
@@ -86,7 +86,7 @@ struct LabelLine {
 /// Applies the lines that are no events; says how many changed something. One of an unknown type is a
 /// complaint: a later version may have written it.
 pub(super) async fn apply(
-    (store, door): (&Store, &mut Door<'_>),
+    (store, door): (&Store, &mut Door),
     file: &str,
     lines: Vec<(u64, String, String)>,
     complaints: &mut Complaints,
@@ -183,7 +183,7 @@ fn read_alias(json: &str) -> Result<AliasLine> {
     serde_json::from_str(json).map_err(|e| wrong(&e))
 }
 
-async fn apply_version(store: &Store, door: &mut Door<'_>, json: &str) -> Result<bool> {
+async fn apply_version(store: &Store, door: &mut Door, json: &str) -> Result<bool> {
     let line: VersionLine = serde_json::from_str(json).map_err(|e| wrong(&e))?;
     let entry = VersionEntry {
         prompt_version_id: 0,

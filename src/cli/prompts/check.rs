@@ -4,11 +4,11 @@ use super::files::{self, FoundPrompt};
 use super::guarded;
 use super::{digest_columns, look};
 use crate::cli::args::OutputArgs;
-use crate::cli::config;
 use crate::cli::context::{Ctx, Exit, counted, say};
 use crate::domain::Timestamp;
 use crate::error::{Error, Result};
 use crate::report::{Cell, Column, Kind, Report, Table};
+use crate::settings;
 use crate::store::{Store, VersionEntry};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ pub(super) async fn run(ctx: &Ctx, args: CheckArgs) -> Result<Exit> {
 
 /// The registry to compare with. The user's own ledger counts only if it is there; one that was named must be.
 async fn registry(ctx: &Ctx) -> Result<Option<Store>> {
-    let is_default = config::default_database().is_ok_and(|url| url == ctx.location.url);
+    let is_default = settings::default_database().is_ok_and(|url| url == ctx.location.url);
     match look(ctx).await? {
         None if !is_default => Err(Error::ledger("the ledger to compare with is not there, or empty")
             .hint("run `asmm migrate`, correct --database, or check the files alone with --offline")),

@@ -5,7 +5,6 @@
 
 use crate::cli::args::{IfGiven, parse_time};
 use crate::cli::context::{Ctx, Exit, print_line, say};
-use crate::cli::guard::admit::Door;
 use crate::cli::runs::prompt::PromptArgs;
 use crate::cli::spool;
 use crate::domain::{
@@ -343,7 +342,7 @@ async fn admitted(ctx: &Ctx, store: Option<&Store>, event: Event) -> Result<Vec<
     if sanitisation == Some(Sanitisation::Unscanned)
         || matches!(&event, Event::Run(run) if !run.labels.is_empty())
     {
-        Door::new(ctx).admit(store, event).await
+        ctx.door().admit(store, event).await
     } else {
         Ok(vec![event])
     }

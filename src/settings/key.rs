@@ -1,8 +1,7 @@
 //! The key of the fingerprints: a file outside every database, made on first use.
 
-use crate::cli::config;
-use crate::cli::context::say;
 use crate::error::{Error, Result};
+use crate::guard::Fingerprinter;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -14,7 +13,7 @@ const VARIABLE: &str = "ASMM_GUARD_KEY_FILE";
 const MAX_BYTES: u64 = 200;
 
 /// The key's text, made if there is none.
-pub(super) fn load() -> Result<String> {
+pub(crate) fn load() -> Result<String> {
     let path = path()?;
     match read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -27,7 +26,7 @@ pub(super) fn load() -> Result<String> {
 }
 
 /// 32 bytes from the operating system.
-pub(super) fn random() -> Result<[u8; 32]> {
+pub(crate) fn random() -> Result<[u8; 32]> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|e| Error::input(format!("the system gives no random bytes: {e}")))?;
     Ok(key)
@@ -37,7 +36,7 @@ fn path() -> Result<PathBuf> {
     match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
         Some(path) => Ok(PathBuf::from(path)),
         // Without a home there is no place for it, which is no wrong usage of the command at hand.
-        None => match config::config_home() {
+        None => match super::config_home() {
             Ok(folder) => Ok(folder.join("asmm").join("guard.key")),
             Err(_) => Err(Error::io(
                 "the guard's key has no place",
@@ -55,10 +54,7 @@ fn failed(verb: &str, path: &Path, error: std::io::Error) -> Error {
 fn read(path: &Path) -> std::io::Result<String> {
     let file = File::open(path)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        say(&format!(
-            "warning: the guard's key `{0}` can be read by others: run `chmod 600 {0}`",
-            path.display()
-        ));
+        tracing::warn!("the guard's key `{0}` can be read by others: run `chmod 600 {0}`", path.display());
     }
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text)?;
@@ -88,4 +84,18 @@ fn make(path: &Path) -> std::io::Result<()> {
     });
     let _ = std::fs::remove_file(&beside);
     placed
+}
+
+/// The fingerprints of this machine. Without a place for a key they are good for this process only: a text is
+/// sanitised all the same.
+pub(crate) fn fingerprints() -> Result<Fingerprinter> {
+    match load() {
+        Ok(key) => Fingerprinter::from_hex(&key),
+        Err(error) if error.kind() == crate::error::ErrorKind::Io => {
+            tracing::warn!("{error}");
+            tracing::warn!("fingerprints of this process cannot be compared with any other's");
+            Ok(Fingerprinter::new(random()?))
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -1,25 +1,52 @@
 //! What was sent elsewhere, on its way into the ledger: looked at, redacted, and marked before it is stored
 //! anywhere, the spool included.
 
-use crate::cli::context::{Ctx, say};
+use crate::clock::Clock;
 use crate::domain::{CallPrompt, Digest, Event, Sanitisation, SentPrompt, Timestamp};
 use crate::error::{ErrorKind, Result};
-use crate::guard::{About, Guard, mask_secrets};
+use crate::guard::{About, Guard, Policy, mask_secrets};
 use crate::prompt::Content;
+use crate::settings;
 use crate::store::{NewVersion, Store};
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
-/// The door for texts from outside. It sets up the guard when the first text comes.
-pub(crate) struct Door<'c> {
-    ctx: &'c Ctx,
-    guard: Option<Guard>,
+/// A guard that is set up when the first text comes: a pipeline that sends none pays nothing for it.
+#[derive(Clone)]
+pub(crate) struct LazyGuard {
+    policy: Arc<Policy>,
+    made: Arc<OnceLock<Arc<Guard>>>,
+}
+
+impl LazyGuard {
+    pub fn new(policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), made: Arc::default() }
+    }
+
+    /// The guard.
+    ///
+    /// # Errors
+    /// When there is no key and none can be made.
+    pub fn get(&self) -> Result<&Arc<Guard>> {
+        if let Some(guard) = self.made.get() {
+            return Ok(guard);
+        }
+        let guard = Guard::new((*self.policy).clone(), settings::key::fingerprints()?);
+        Ok(self.made.get_or_init(|| Arc::new(guard)))
+    }
+}
+
+/// The door for texts from outside.
+pub(crate) struct Door {
+    clock: Clock,
+    guard: LazyGuard,
     /// Contents of versions by exact reference; other references mean something else at other times.
     contents: HashMap<String, Option<Content>>,
 }
 
-impl<'c> Door<'c> {
-    pub fn new(ctx: &'c Ctx) -> Self {
-        Self { ctx, guard: None, contents: HashMap::new() }
+impl Door {
+    pub fn new(guard: LazyGuard, clock: Clock) -> Self {
+        Self { clock, guard, contents: HashMap::new() }
     }
 
     /// The event as it may be stored, followed by what the guard decided about it. Without a ledger the version is
@@ -68,17 +95,9 @@ impl<'c> Door<'c> {
     /// Of kind `Guard` for a secret. What is no content is the store's to refuse.
     pub fn check_version(&mut self, version: &NewVersion) -> Result<()> {
         let Ok(content) = Content::from_canonical(&version.content) else { return Ok(()) };
-        let decisions = self.guard()?.look_at_template(&version.source, &content)?;
+        let decisions = self.guard.get()?.look_at_template(&version.source, &content)?;
         let name = &version.name;
         decisions.refusal().map_or(Ok(()), |error| Err(error.at(format_args!("prompt `{name}`"))))
-    }
-
-    fn guard(&mut self) -> Result<&Guard> {
-        let guard = match self.guard.take() {
-            Some(guard) => guard,
-            None => self.ctx.guard()?,
-        };
-        Ok(self.guard.insert(guard))
     }
 
     async fn look(&mut self, store: Option<&Store>, sent: &SentPrompt) -> Result<(CallPrompt, Vec<Event>)> {
@@ -86,14 +105,14 @@ impl<'c> Door<'c> {
             Some(store) => self.content(store, sent).await?,
             None => None,
         };
-        let now = self.ctx.clock.now();
-        let guard = self.guard()?;
+        let now = self.clock.now();
+        let guard = self.guard.get()?;
         let examined = match guard.examine(&sent.prompt, content.as_ref(), sent.sent_at.to_utc().date_naive())
         {
             Ok(examined) => examined,
             Err(error) => {
                 // A text that nobody can look at is not stored; that it was sent is.
-                say(&format!("warning: call `{}`: only the digest is recorded: {error}", sent.call_id));
+                tracing::warn!("call `{}`: only the digest is recorded: {error}", sent.call_id);
                 return Ok((digest_alone(store, sent).await?, Vec::new()));
             }
         };

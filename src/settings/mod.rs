@@ -1,6 +1,8 @@
 //! Settings: a flag, then the environment, then `asmm.yaml` found upward from the working directory, then
 //! the default.
 
+pub(crate) mod key;
+
 use crate::error::{Error, Result, without_value};
 use crate::guard::Policy;
 use chrono_tz::Tz;
