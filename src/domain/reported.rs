@@ -162,7 +162,7 @@ fn check_within(part: impl fmt::Display, of: u64, whole: impl fmt::Display, tota
 /// Tells by the total of input and output whether `output` leaves out the reasoning, on which even servers of one
 /// format disagree; `usually` says it where there is no total, or nothing to tell apart.
 fn is_reasoning_outside(
-    total: Option<u64>,
+    (name, total): (&str, Option<u64>),
     input: u64,
     output: u64,
     reasoning: u64,
@@ -176,8 +176,7 @@ fn is_reasoning_outside(
         return Ok(reasoning == 0 && usually);
     }
     Err(refused(format!(
-        "the total of {total} tokens is not the sum of the `input` {input} and the `output` {output}: some are \
-         not accounted for"
+        "`{name}` is {total}, not the sum of {input} in and {output} out: some tokens are not accounted for"
     )))
 }
 

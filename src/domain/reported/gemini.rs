@@ -49,7 +49,8 @@ impl TokenUsage {
         check_within(CACHED[0], read, PROMPT[0], prompt)?;
         let input = prompt + usage.get_any(TOOLS)?;
         let reasoning = usage.get_any(THOUGHTS)?;
-        let is_outside = is_reasoning_outside(usage.find_any(TOTAL)?, input, output, reasoning, true)?;
+        let total = (TOTAL[0], usage.find_any(TOTAL)?);
+        let is_outside = is_reasoning_outside(total, input, output, reasoning, true)?;
         if !is_outside {
             check_within(THOUGHTS[0], reasoning, CANDIDATES[0], output)?;
         }

@@ -76,9 +76,11 @@ impl TokenUsage {
 
         let input = usage.get(names.input)?;
         let total = usage.find("total_tokens")?;
-        let Some(output) = usage.find(names.output)? else {
-            return without_output(is_chat, names, input, total);
-        };
+        let output = usage.find(names.output)?;
+        if is_chat && output.is_none() {
+            return embedding(input, total);
+        }
+        let output = output.unwrap_or(0);
         let read = cache_read(usage, asked, input)?;
         let write = asked.get_any(CACHE_WRITE)?;
         check_within(
@@ -88,7 +90,7 @@ impl TokenUsage {
             input,
         )?;
         let reasoning = said.get("reasoning_tokens")?;
-        let is_outside = is_reasoning_outside(total, input, output, reasoning, false)?;
+        let is_outside = is_reasoning_outside(("total_tokens", total), input, output, reasoning, false)?;
         if !is_outside {
             check_within(said.path("reasoning_tokens"), reasoning, names.output, output)?;
         }
@@ -98,23 +100,17 @@ impl TokenUsage {
 
 /// An embedding, if the total says that there was nothing but a prompt. Without a total it may as well be half an
 /// answer, at another price.
-fn without_output(is_chat: bool, names: &Names, input: u64, total: Option<u64>) -> Result<TokenUsage> {
-    let usage = if is_chat {
-        TokenUsage { embedding: input, ..TokenUsage::default() }
-    } else {
-        TokenUsage { input, ..TokenUsage::default() }
-    };
+fn embedding(input: u64, total: Option<u64>) -> Result<TokenUsage> {
     match total {
-        Some(total) if total == input => Ok(usage),
-        None if !is_chat => Ok(usage),
+        Some(total) if total == input => Ok(TokenUsage { embedding: input, ..TokenUsage::default() }),
         Some(total) => Err(refused(format!(
-            "`total_tokens` is {total}, `{}` {input}, and there is no `{}`",
-            names.input, names.output
+            "`total_tokens` is {total}, `prompt_tokens` {input}, and there is no `completion_tokens`"
         ))),
-        None => Err(refused(format!(
-            "`usage` has `{}` alone: with `{}` it were an answer, with `total_tokens` an embedding",
-            names.input, names.output
-        ))),
+        None => Err(refused(
+            "`usage` has `prompt_tokens` alone: with `completion_tokens` it were an answer, with `total_tokens` an \
+             embedding"
+                .into(),
+        )),
     }
 }
 
@@ -129,7 +125,7 @@ fn cache_read(usage: Counts<'_>, asked: Counts<'_>, input: u64) -> Result<u64> {
         )));
     }
     if let Some(miss) = usage.find("prompt_cache_miss_tokens")?
-        && hit + miss != input
+        && cached.max(hit) + miss != input
     {
         return Err(refused(format!(
             "`prompt_cache_hit_tokens` {hit} and `prompt_cache_miss_tokens` {miss} are not the whole prompt of {input}"

@@ -87,7 +87,7 @@ impl TokenUsage {
         }
         counts.without(AUDIO)?;
         let (input, output) = (input.unwrap_or(0), output.unwrap_or(0));
-        let total = counts.find_any(TOTAL)?;
+        let total = (TOTAL[0], counts.find_any(TOTAL)?);
         let reasoning = counts.get_any(REASONING)?;
         let is_outside = is_reasoning_outside(total, input, output, reasoning, false)?;
         if !is_outside {
