@@ -36,7 +36,8 @@ const RESPONSES: Names = Names {
 const CACHE_WRITE: &[&str] = &["cache_write_tokens", "cache_creation_tokens"];
 
 impl TokenUsage {
-    /// From the `usage` object of an `OpenAI` API: [Chat Completions](https://platform.openai.com/docs/api-reference/chat/object),
+    /// From the `usage` object of an `OpenAI` API:
+    /// [Chat Completions](https://platform.openai.com/docs/api-reference/chat/object),
     /// [Responses](https://platform.openai.com/docs/api-reference/responses/object) or
     /// [Embeddings](https://platform.openai.com/docs/api-reference/embeddings/object), also as
     /// [DeepSeek](https://api-docs.deepseek.com/api/create-chat-completion) (`prompt_cache_hit_tokens`),
