@@ -12,6 +12,7 @@ mod id;
 mod money;
 mod name;
 mod prompt;
+mod reported;
 mod status;
 mod time;
 mod usage;

@@ -8,8 +8,11 @@ pub const MAX_COUNT: u64 = 1_000_000_000;
 
 /// What one call used. The kinds are disjoint: no token is counted in two of them.
 ///
-/// Providers disagree on what "input tokens" includes; the conversion is done once, where data enters,
-/// with [`TokenUsage::from_inclusive`] or by filling the fields.
+/// Providers disagree on what "input tokens" includes; the conversion is done once, where data enters: by
+/// [`from_openai`](TokenUsage::from_openai), [`from_anthropic`](TokenUsage::from_anthropic),
+/// [`from_gemini`](TokenUsage::from_gemini), [`from_bedrock`](TokenUsage::from_bedrock) or
+/// [`from_otel`](TokenUsage::from_otel) for what those answer, else with [`TokenUsage::from_inclusive`] or by
+/// filling the fields.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenUsage {

@@ -210,19 +210,13 @@ fn answer(bytes: &[u8], latency_ms: u64, key: Option<&str>) -> Result<Answer> {
     Ok(Answer { model: named("model"), response_id: named("id"), usage: usage(&body), latency_ms })
 }
 
-/// The usage: OpenAI counts cached tokens inside the prompt and reasoning inside the completion.
+/// The usage, if it is one of an answer: without a completion's count it may be of an embedding, which this is not.
 fn usage(body: &Value) -> Option<TokenUsage> {
     let usage = body.get("usage")?;
-    let count = |path: &str| usage.pointer(path).and_then(Value::as_u64);
-    TokenUsage::from_inclusive(
-        count("/prompt_tokens")?,
-        count("/prompt_tokens_details/cached_tokens").unwrap_or_default(),
-        0,
-        count("/completion_tokens")?,
-        count("/completion_tokens_details/reasoning_tokens").unwrap_or_default(),
-    )
-    .and_then(|usage| usage.check().map(|()| usage))
-    .ok()
+    for whole in ["prompt_tokens", "completion_tokens"] {
+        usage.get(whole).filter(|count| !count.is_null())?;
+    }
+    TokenUsage::from_openai(usage).ok()
 }
 
 #[cfg(test)]
@@ -247,6 +241,8 @@ mod tests {
             r#"{"prompt_tokens":1,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}"#,
             r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
             r#"{"prompt_tokens":1}"#,
+            r#"{"prompt_tokens":1,"total_tokens":1}"#,
+            r#"{"prompt_tokens":1,"completion_tokens":1,"completion_tokens_details":{"audio_tokens":1}}"#,
             "null",
         ] {
             let body = format!(r#"{{"choices":[],"usage":{usage}}}"#);
