@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::domain::Window;
 use crate::error::{Error, Result};
 use crate::guard::{Policy, mask_secrets};
+use crate::recorder::spool::Spool;
 use crate::report::{Coverage, Document, Format, Report, Scope, Style};
 use crate::settings::{self, ConfigFile};
 use crate::store::{Location, Store, Totals};
@@ -103,6 +104,11 @@ impl Ctx {
     /// The guard's policy, as `asmm.yaml` has it.
     pub(crate) fn policy(&self) -> &Policy {
         &self.config.guard
+    }
+
+    /// Where what cannot be recorded waits.
+    pub(crate) fn spool(&self) -> Result<Spool> {
+        Spool::of(&self.location, None, self.config.recorder.spool_max_bytes()?)
     }
 
     /// What a report is about, for its footer.

@@ -1,8 +1,9 @@
 //! `asmm doctor`: the laws of the ledger, recomputed.
 
 use super::args::OutputArgs;
-use super::context::{Ctx, Exit};
+use super::context::{Ctx, Exit, counted};
 use crate::error::Result;
+use crate::recorder::Report;
 use crate::report::{Cell, Column, Document, Kind, Scope, Table};
 use crate::store::{LAWS, Store, Verdict};
 use clap::Args;
@@ -58,7 +59,8 @@ pub(super) async fn run(ctx: &Ctx, args: DoctorArgs) -> Result<Exit> {
     checks.push(check_sent(&store, &mut findings).await?);
 
     let scope = ctx.scope(&store, None, zone, None).await?;
-    ctx.print_document(&document(&store, scope, &checks, &findings), args.output.format.into())?;
+    let document = with_recorders(ctx, document(&store, scope, &checks, &findings));
+    ctx.print_document(&document, args.output.format.into())?;
     let broken = |of_prompts: bool| checks.iter().any(|c| c.broken > 0 && c.is_of_prompts == of_prompts);
     Ok(match (broken(true), broken(false)) {
         (true, _) => Exit::Mismatch,
@@ -119,6 +121,46 @@ async fn check_sent(store: &Store, findings: &mut Findings) -> Result<Check> {
     }
     let what = "what was sent in a call has the digest stored when it was sent";
     Ok(Check { what, looked_at: Some(looked_at), broken, is_of_prompts: true })
+}
+
+/// How many recorders are named: the newest.
+const RECORDERS: usize = 10;
+
+/// What waits in the spool of this machine, and what the recorders here have done. That neither can be read breaks no
+/// law of the ledger.
+fn with_recorders(ctx: &Ctx, mut document: Document) -> Document {
+    let Ok(spool) = ctx.spool() else { return document };
+    match spool.status() {
+        Ok(status) if status.events + status.set_aside == 0 => {}
+        Ok(status) => document.notes.push(format!(
+            "the spool of this machine holds {} that wait and {} set aside: `asmm spool status`",
+            counted(status.events, "event", "events"),
+            counted(status.set_aside, "event", "events"),
+        )),
+        Err(error) => document.notes.push(format!("the spool of this machine cannot be read: {error}")),
+    }
+    let reports: Vec<Report> = spool.reports().into_iter().take(RECORDERS).collect();
+    if reports.is_empty() {
+        return document;
+    }
+    let table = Table::of(&reports)
+        .column(Column::new(Kind::Count, "process", "process"), |r: &Report| Cell::Count(r.process.into()))
+        .column(Column::new(Kind::Time, "updated_at", "updated").keep(5), |r| Cell::Time(r.updated_at))
+        .column(Column::new(Kind::Text, "state", "state").keep(3), |r| match (r.is_running, r.metrics.is_connected) {
+            (false, _) => "ended",
+            (true, true) => "connected",
+            (true, false) => "waiting",
+        })
+        .column(Column::new(Kind::Text, "level", "level").keep(8), |r| r.level.clone())
+        .column(Column::new(Kind::Count, "accepted", "accepted").keep(4), |r| Cell::Count(r.metrics.accepted))
+        .column(Column::new(Kind::Count, "queued", "queued").keep(7), |r| Cell::Count(r.metrics.queued))
+        .column(Column::new(Kind::Count, "delivered", "delivered"), |r| Cell::Count(r.metrics.delivered))
+        .column(Column::new(Kind::Count, "spooled", "spooled").keep(1), |r| Cell::Count(r.metrics.spooled))
+        .column(Column::new(Kind::Count, "in_spool", "in spool").keep(2), |r| Cell::Count(r.metrics.in_spool))
+        .column(Column::new(Kind::Count, "set_aside", "set aside").keep(6), |r| Cell::Count(r.metrics.set_aside))
+        .column(Column::new(Kind::Count, "dropped", "lost"), |r| Cell::Count(r.metrics.dropped))
+        .done();
+    document.section("recorders", "recorders on this machine, newest first", table)
 }
 
 fn document(store: &Store, scope: Scope, checks: &[Check], findings: &Findings) -> Document {

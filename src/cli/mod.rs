@@ -160,6 +160,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Export(export::ExportCommand),
     Doctor(doctor::DoctorArgs),
+    /// What could not be recorded, and waits on disk
+    #[command(subcommand)]
+    Spool(spool::SpoolCommand),
 }
 
 /// Runs the command.
@@ -190,6 +193,7 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Guard(command) => guard::run(ctx, command).await,
         Command::Replay(args) => replay::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
+        Command::Spool(command) => spool::run(ctx, command).await,
     }
 }
 

@@ -1,158 +1,139 @@
-//! What could not be recorded waits on disk.
-//!
-//! One file per ledger in the user's state folder, a native JSONL line an event, appended and synced before
-//! the command says so. The next recording command that reaches the ledger delivers it first; `asmm import
-//! jsonl FILE` does so by hand. Ids make a second delivery harmless.
+//! `asmm spool`: what waits on disk because the ledger could not be reached.
 
-use super::context::{Ctx, counted, say};
-use crate::domain::Event;
-use crate::error::{Error, Result};
-use crate::settings;
-use crate::store::Store;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
-use uuid::Uuid;
+use super::args::OutputArgs;
+use super::context::{Ctx, Exit, counted, print_line, say};
+use super::runs::record::drain;
+use crate::domain::Timestamp;
+use crate::error::Result;
+use crate::recorder::spool::{SpoolStatus, all_spools, spool_home};
+use crate::report::{Cell, Column, Document, Kind, Scope, Table};
+use clap::{Args, Subcommand};
+use std::collections::BTreeMap;
 
-/// The largest spool; past it a command fails rather than fill the disk.
-const MAX_BYTES: u64 = 256 << 20;
-/// How many events are delivered at once.
-const CHUNK: usize = 1000;
-
-/// The spool of the ledger in use. Its name is derived from the ledger's, which may hold a password.
-pub(crate) fn path(ctx: &Ctx) -> Result<PathBuf> {
-    let name = format!("{}\u{1f}{}", ctx.location.url, ctx.location.schema);
-    let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
-    Ok(settings::state_home()?.join("asmm").join("spool").join(format!("{}.jsonl", id.simple())))
+/// What could not be recorded, and waits on disk
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    Status(StatusArgs),
+    Drain(DrainArgs),
 }
 
-/// Appends an event and syncs it to disk.
-pub(crate) fn append(ctx: &Ctx, event: &Event) -> Result<PathBuf> {
-    let path = path(ctx)?;
-    let failed = |e| Error::io(format!("the spool `{}` cannot be written", path.display()), e);
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    if size > MAX_BYTES {
-        return Err(Error::database(format!("the spool `{}` is full ({size} bytes)", path.display()))
-            .hint("bring the ledger back and run `asmm import jsonl` on it"));
-    }
-    let mut line = serde_json::to_vec(event)
-        .map_err(|e| Error::input(format!("the event cannot be written as JSON: {e}")))?;
-    line.push(b'\n');
-    // A process that died while it wrote has left a part of a line, which must not spoil this one.
-    if ends_in_a_line_cut_off(&mut file, size).map_err(failed)? {
-        line.insert(0, b'\n');
-    }
-    file.write_all(&line).and_then(|()| file.sync_all()).map_err(failed)?;
-    Ok(path)
+/// What waits, for which ledgers, and what was set aside
+///
+/// Recording commands and recorders keep here what the ledger cannot take, and deliver it when it is back. What the
+/// ledger refuses, or what is damaged, is set aside with its reason and holds up nothing.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The time zone of the times [default: ASMM_TZ, asmm.yaml, the system's]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
-fn ends_in_a_line_cut_off(file: &mut File, size: u64) -> std::io::Result<bool> {
-    if size == 0 {
-        return Ok(false);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
+/// Deliver what waits to the ledger now
+///
+/// Segments that belong to a running process are delivered by that process. Exit code 1 when something still waits for a
+/// run, a step or a prompt that the ledger does not know, or was set aside; 7 when the ledger cannot be reached.
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// Try again what was set aside, as after a price, a prompt or the clock was put right
+    #[arg(long)]
+    set_aside: bool,
 }
 
-/// Delivers what waits, if anything does. Events that the ledger refuses are put aside beside the spool, with
-/// a warning, and do not hold up the others.
-pub(crate) async fn drain(ctx: &Ctx, store: &Store) -> Result<()> {
-    // Where there is no place for a spool, nothing waits in it.
-    let Ok(path) = path(ctx) else { return Ok(()) };
-    let failed = |e| Error::io(format!("the spool `{}` cannot be read", path.display()), e);
-    let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
+pub(super) async fn run(ctx: &Ctx, command: SpoolCommand) -> Result<Exit> {
+    match command {
+        SpoolCommand::Status(args) => status(ctx, &args),
+        SpoolCommand::Drain(args) => drain_now(ctx, &args).await,
+    }
+}
+
+/// Why things were set aside, how many for that reason, and when the last one was.
+type Reasons = BTreeMap<String, (u64, Option<Timestamp>)>;
+
+fn status(ctx: &Ctx, args: &StatusArgs) -> Result<Exit> {
+    let zone = ctx.zone(args.tz.as_deref())?;
+    let ours = ctx.spool()?;
+    let mut spools: Vec<SpoolStatus> = Vec::new();
+    let mut reasons = Reasons::new();
+    for spool in all_spools(&spool_home()?)? {
+        let status = spool.status()?;
+        if spool.folder() == ours.folder() {
+            spool.read_aside(|aside| {
+                let (count, last) = reasons.entry(aside.reason).or_default();
+                *count += 1;
+                *last = (*last).max(Some(aside.set_aside_at));
+            })?;
+        }
+        if status.events > 0 || status.set_aside > 0 || spool.folder() == ours.folder() {
+            spools.push(status);
+        }
+    }
+    let scope = Scope { zone: Some(zone.0), zone_source: Some(zone.1.to_owned()), ..Scope::default() };
+    let waiting: u64 = spools.iter().map(|spool| spool.events).sum();
+    let mut document = Document::new("asmm.spool_status/1", scope)
+        .field("ledger", "ledger", ctx.location.name())
+        .field("folder", "spool", ours.folder().display().to_string())
+        .field("verdict", "verdict", match waiting {
+            0 => "nothing waits".to_owned(),
+            _ => counted(waiting, "event waits", "events wait"),
+        });
+    if !spools.is_empty() {
+        document = document.section("spools", "what waits", waiting_table(&spools));
+    }
+    if !reasons.is_empty() {
+        document = document.section("set_aside", "what was set aside for this ledger", reasons_table(&reasons));
+        let file = ours.folder().join("aside.jsonl");
+        document.notes.push(format!("the events are in `{}`; `asmm spool drain --set-aside` tries them again", file.display()));
+    }
+    ctx.print_document(&document, args.output.format.into())?;
+    Ok(Exit::Fine)
+}
+
+fn waiting_table(spools: &[SpoolStatus]) -> Table {
+    Table::of(spools)
+        .column(Column::new(Kind::Text, "ledger", "ledger"), |s: &SpoolStatus| s.ledger.clone())
+        .column(Column::new(Kind::Count, "events", "events"), |s| Cell::Count(s.events))
+        .column(Column::new(Kind::Time, "oldest", "oldest").keep(2), |s| s.oldest.map_or(Cell::Missing, Cell::Time))
+        .column(Column::new(Kind::Count, "bytes", "bytes").keep(3), |s| Cell::Count(s.bytes))
+        .column(Column::new(Kind::Count, "segments", "segments").keep(5), |s| Cell::Count(s.segments))
+        .column(Column::new(Kind::Count, "in_use", "in use").keep(4), |s| Cell::Count(s.owned))
+        .column(Column::new(Kind::Count, "set_aside", "set aside").keep(1), |s| Cell::Count(s.set_aside))
+        .done()
+}
+
+fn reasons_table(reasons: &Reasons) -> Table {
+    let rows: Vec<_> = reasons.iter().collect();
+    Table::of(&rows)
+        .column(Column::new(Kind::Text, "reason", "why"), |(reason, _)| (*reason).clone())
+        .column(Column::new(Kind::Count, "events", "events"), |(_, (count, _))| Cell::Count(*count))
+        .column(Column::new(Kind::Time, "last", "last").keep(1), |(_, (_, last))| {
+            last.map_or(Cell::Missing, Cell::Time)
+        })
+        .done()
+}
+
+async fn drain_now(ctx: &Ctx, args: &DrainArgs) -> Result<Exit> {
+    let spool = ctx.spool()?;
+    if args.set_aside {
+        let count = spool.try_aside_again(ctx.clock.now())?;
+        if count > 0 {
+            say(&format!("{} tried again", counted(count, "event that was set aside is", "events that were set aside are")));
+        }
+    }
+    let store = ctx.store_as_is().await?;
+    let Some(drained) = drain(ctx, &spool, &store).await? else {
+        print_line(if spool.is_empty()? { "nothing waits" } else { "another process is delivering what waits" })?;
+        return Ok(Exit::Fine);
     };
-    file.lock().map_err(failed)?;
-    if file.metadata().map_err(failed)?.len() == 0 {
-        return Ok(());
+    let left = spool.status()?;
+    if left.owned > 0 {
+        let owned = counted(left.owned, "segment belongs", "segments belong");
+        say(&format!("{owned} to a running process, which delivers what is in them itself"));
     }
-    let mut lines = Vec::new();
-    let mut refused: Vec<String> = Vec::new();
-    let mut delivered = 0_usize;
-    for line in BufReader::new(&file).split(b'\n') {
-        let line = line.map_err(failed)?;
-        if !line.is_empty() {
-            lines.push(String::from_utf8_lossy(&line).into_owned());
-        }
-        if lines.len() == CHUNK {
-            delivered += deliver(ctx, store, &mut lines, &mut refused).await?;
-        }
-    }
-    delivered += deliver(ctx, store, &mut lines, &mut refused).await?;
-    set_aside(&path, &refused)?;
-    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.sync_all()).map_err(failed)?;
-    if delivered > 0 {
-        let events =
-            counted(delivered, "event that waited in the spool is", "events that waited in the spool are");
-        say(&format!("{events} recorded now"));
-    }
-    Ok(())
-}
-
-async fn deliver(
-    ctx: &Ctx,
-    store: &Store,
-    lines: &mut Vec<String>,
-    refused: &mut Vec<String>,
-) -> Result<usize> {
-    let mut events = Vec::with_capacity(lines.len());
-    let mut texts: Vec<Option<String>> = Vec::with_capacity(lines.len());
-    let mut door = ctx.door();
-    for line in lines.drain(..) {
-        match serde_json::from_str::<Event>(&line) {
-            Ok(event) => {
-                // A spool that was written without the guard, or without the version at hand, meets it here.
-                match door.admit(Some(store), event).await {
-                    Ok(admitted) => {
-                        texts.push(Some(line));
-                        texts.resize(events.len() + admitted.len(), None);
-                        events.extend(admitted);
-                    }
-                    Err(error) if error.is_of_the_ledger() => return Err(error),
-                    Err(error) => {
-                        say(&format!("warning: a spooled event was refused: {error}"));
-                        refused.push(line);
-                    }
-                }
-            }
-            Err(_) => refused.push(line),
-        }
-    }
-    let applied = store.apply(&events).await?;
-    let mut delivered = texts.iter().flatten().count();
-    for (place, error) in applied.refused {
-        say(&format!("warning: a spooled event was refused: {error}"));
-        // What the guard decided about an event has no line of its own.
-        if let Some(line) = texts.get(place).cloned().flatten() {
-            delivered -= 1;
-            refused.push(line);
-        }
-    }
-    Ok(delivered)
-}
-
-fn set_aside(path: &std::path::Path, refused: &[String]) -> Result<()> {
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let aside = path.with_extension("refused.jsonl");
-    let failed = |e| Error::io(format!("`{}` cannot be written", aside.display()), e);
-    let mut file: File = OpenOptions::new().create(true).append(true).open(&aside).map_err(failed)?;
-    for line in refused {
-        writeln!(file, "{line}").map_err(failed)?;
-    }
-    file.sync_all().map_err(failed)?;
-    let events = counted(refused.len(), "refused event is", "refused events are");
-    say(&format!("warning: {events} kept in `{}`", aside.display()));
-    Ok(())
+    print_line(&format!(
+        "{} delivered, {} still waiting, {} set aside",
+        drained.delivered, drained.waiting, drained.set_aside
+    ))?;
+    Ok(if drained.waiting + drained.set_aside > 0 { Exit::Flawed } else { Exit::Fine })
 }

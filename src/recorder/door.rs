@@ -8,6 +8,8 @@ use crate::guard::{About, Guard, Policy, mask_secrets};
 use crate::prompt::Content;
 use crate::settings;
 use crate::store::{NewVersion, Store};
+use futures_util::FutureExt;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -49,6 +51,18 @@ impl Door {
         Self { clock, guard, contents: HashMap::new() }
     }
 
+    /// Whether there is anything to look at: a text that the guard has not seen, or words of a pipeline's own.
+    pub fn is_for(event: &Event) -> bool {
+        match event {
+            Event::Run(run) => !run.labels.is_empty(),
+            Event::Call(call) => {
+                call.prompt.as_ref().is_some_and(|sent| sent.sanitisation == Sanitisation::Unscanned)
+            }
+            Event::Prompt(sent) => sent.prompt.sanitisation == Sanitisation::Unscanned,
+            _ => false,
+        }
+    }
+
     /// The event as it may be stored, followed by what the guard decided about it. Without a ledger the version is
     /// not known: what its variables allow is then redacted as well.
     ///
@@ -87,6 +101,30 @@ impl Door {
         let mut events = vec![event];
         events.extend(decisions);
         Ok(events)
+    }
+
+    /// Events as they may lie on disk, when the ledger cannot be asked: those that bring a text which nobody has looked
+    /// at are sanitised. Second, what was decided about them.
+    pub fn admit_to_disk<'e, E: Borrow<Event>>(
+        &mut self,
+        events: &'e [E],
+    ) -> (Vec<Cow<'e, Event>>, Vec<Event>) {
+        let mut decided = Vec::new();
+        let admitted = events.iter().map(Borrow::borrow).map(|event| {
+            if !Self::is_for(event) {
+                return Cow::Borrowed(event);
+            }
+            // Without a ledger there is nothing to wait for.
+            let admitted = self.admit(None, event.clone()).now_or_never();
+            let mut admitted = match admitted {
+                Some(Ok(admitted)) => admitted.into_iter(),
+                _ => Vec::new().into_iter(),
+            };
+            let first = admitted.next().unwrap_or_else(|| without_text(event));
+            decided.extend(admitted);
+            Cow::Owned(first)
+        });
+        (admitted.collect(), decided)
     }
 
     /// Refuses a version with a secret in it.
@@ -147,6 +185,21 @@ impl Door {
         }
         Ok(content)
     }
+}
+
+/// The event without the text that could not be looked at.
+fn without_text(event: &Event) -> Event {
+    let mut event = event.clone();
+    match &mut event {
+        Event::Call(call) => call.prompt = None,
+        Event::Prompt(sent) => {
+            sent.prompt.inputs = None;
+            sent.prompt.messages = None;
+        }
+        Event::Run(run) => run.labels.clear(),
+        _ => {}
+    }
+    event
 }
 
 /// When it is said to be decided: the same for the same event, whenever it is told.

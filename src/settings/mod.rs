@@ -5,6 +5,7 @@ pub(crate) mod key;
 
 use crate::error::{Error, Result, without_value};
 use crate::guard::Policy;
+use crate::recorder::RecorderFile;
 use chrono_tz::Tz;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub(crate) struct ConfigFile {
     pub tz: Option<String>,
     /// The guard's policy.
     pub guard: Policy,
+    /// How recorders work.
+    pub recorder: RecorderFile,
 }
 
 /// The nearest `asmm.yaml`, from `start` upward, and where it is.
@@ -46,7 +49,7 @@ pub(crate) fn find(start: &Path) -> Result<(ConfigFile, Option<PathBuf>)> {
     }
     let mut config: ConfigFile = serde_yaml::from_str(&text).map_err(|e| {
         Error::input(format!("`{shown}`: {}", without_value(&e.to_string())))
-            .hint("it may hold `database`, `schema`, `tz` and `guard`")
+            .hint("it may hold `database`, `schema`, `tz`, `guard` and `recorder`")
     })?;
     if let Some(file) = config.database.as_deref().and_then(|url| url.strip_prefix("sqlite:"))
         && let Some(folder) = path.parent()
@@ -76,6 +79,11 @@ pub(crate) fn config_home() -> Result<PathBuf> {
 /// `XDG_STATE_HOME`, or `~/.local/state`.
 pub(crate) fn state_home() -> Result<PathBuf> {
     xdg("XDG_STATE_HOME", ".local/state")
+}
+
+/// `XDG_CACHE_HOME`, or `~/.cache`.
+pub(crate) fn cache_home() -> Result<PathBuf> {
+    xdg("XDG_CACHE_HOME", ".cache")
 }
 
 fn xdg(variable: &str, fallback: &str) -> Result<PathBuf> {

@@ -10,6 +10,7 @@ use super::{MAX_BATCH, PostgresStore, Recorded, SqliteStore, Store};
 use crate::domain::{Call, Event, FinishStep, GuardEvent, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use sqlx::SqliteConnection;
+use std::borrow::Borrow;
 use std::collections::HashSet;
 
 /// What became of a chunk.
@@ -28,11 +29,11 @@ impl Store {
     /// # Errors
     /// When the ledger cannot be reached or fails; on SQLite the chunk is then not applied at all, on
     /// Postgres a part of it may be. Applying it again is safe.
-    pub async fn apply(&self, changes: &[Event]) -> Result<Applied> {
+    pub async fn apply<E: Borrow<Event> + Sync>(&self, changes: &[E]) -> Result<Applied> {
         let now = self.now();
         let mut applied = Applied::default();
         let mut valid: Vec<(usize, &Event)> = Vec::with_capacity(changes.len());
-        for (place, change) in changes.iter().enumerate() {
+        for (place, change) in changes.iter().map(Borrow::borrow).enumerate() {
             match change.check(now) {
                 Ok(()) => valid.push((place, change)),
                 Err(error) => applied.refused.push((place, error)),

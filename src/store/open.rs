@@ -32,6 +32,21 @@ impl Location {
         Self { url: url.into(), schema: schema.into(), patience: PATIENCE }
     }
 
+    /// The ledger's name for people and for the spool: without user and password, so that a changed password means
+    /// the same ledger.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if let Some(path) = self.url.strip_prefix("sqlite:") {
+            let path = file_of(path);
+            return format!("sqlite:{}", std::path::absolute(&path).unwrap_or(path).display());
+        }
+        match PgConnectOptions::from_str(&self.url) {
+            Ok(options) => shown(&options, &self.schema),
+            // Nothing of it is repeated: it could be a password.
+            Err(_) => "a database URL that cannot be read".to_owned(),
+        }
+    }
+
     /// The SQLite file that is meant, if it is one and is not there yet: whoever connects makes it.
     fn missing_file(&self) -> Option<PathBuf> {
         self.url.strip_prefix("sqlite:").map(file_of).filter(|path| !path.exists())
@@ -109,13 +124,7 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
         Error::usage("the database URL cannot be read")
             .hint("write postgres://user:password@host:5432/database; percent-encode special characters")
     })?;
-    let shown = format!(
-        "postgres://{}:{}/{} (schema {})",
-        options.get_host(),
-        options.get_port(),
-        options.get_database().unwrap_or(options.get_username()),
-        location.schema
-    );
+    let shown = shown(&options, &location.schema);
     let options = options
         .application_name("asmm")
         .options([("search_path", format!("{},pg_temp", location.schema).as_str())])
@@ -135,6 +144,16 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
         clock,
         names: super::Names::default(),
     }))
+}
+
+/// A ledger in Postgres, for people.
+fn shown(options: &PgConnectOptions, schema: &str) -> String {
+    format!(
+        "postgres://{}:{}/{} (schema {schema})",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or(options.get_username()),
+    )
 }
 
 /// Whether anybody listens. A pool takes a refused connection for a server that is starting up and tries

@@ -4,18 +4,21 @@
 //! the exit code is 0, so that no pipeline breaks for its bookkeeping.
 
 use crate::cli::args::{IfGiven, parse_time};
-use crate::cli::context::{Ctx, Exit, print_line, say};
+use crate::cli::context::{Ctx, Exit, counted, print_line, say};
 use crate::cli::runs::prompt::PromptArgs;
-use crate::cli::spool;
 use crate::domain::{
-    Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, Sanitisation, StartRun, StartStep, Status,
+    Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status,
     StepId, Timestamp, TokenUsage,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::recorder::Door;
+use crate::recorder::spool::{self, Drained, Spool};
 use crate::store::Store;
 use clap::{Args, ValueEnum};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// How long a pipeline waits for the ledger before the event goes to the spool.
@@ -311,82 +314,93 @@ pub(in crate::cli) async fn record_all(ctx: &Ctx, events: Vec<Event>, strict: bo
     events.iter().try_for_each(|event| event.check(now))?;
     let outcome = match tokio::time::timeout(PATIENCE, reach(ctx, &events)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::ledger(format!("the ledger did not answer within {} s", PATIENCE.as_secs()))
-            .hint("is the database overloaded, or another process holding it?")),
+        Err(_) => Err(spool::no_answer(PATIENCE)),
     };
     match outcome {
-        Err(error) if !strict && error.is_of_the_ledger() => keep(ctx, events, &error).await,
+        Err(error) if !strict && fails_open(ctx, &error) => {
+            say(&format!("warning: {error}"));
+            keep(ctx, events);
+            Ok(())
+        }
         outcome => outcome,
     }
 }
 
+/// Whether the event is kept for later: the ledger is out of reach, or what the event names may still wait itself.
+fn fails_open(ctx: &Ctx, error: &Error) -> bool {
+    let may_come = || ctx.spool().and_then(|spool| spool.is_empty()).is_ok_and(|is_empty| !is_empty);
+    error.is_of_the_ledger() || error.kind() == ErrorKind::NotFound && may_come()
+}
+
 /// Spools events. When that fails too they are lost, and the pipeline still goes on.
-async fn keep(ctx: &Ctx, events: Vec<Event>, why: &Error) -> Result<()> {
-    say(&format!("warning: {why}"));
-    for event in events {
-        // The spool is a place where texts lie as well.
-        for event in admitted(ctx, None, event).await? {
-            keep_one(ctx, event);
+fn keep(ctx: &Ctx, mut events: Vec<Event>) {
+    let now = ctx.clock.now();
+    for event in &mut events {
+        // It ended now, not when the ledger is told of it.
+        if let Event::Finish(FinishRun { completed_at, .. })
+        | Event::FinishStep(FinishStep { completed_at, .. }) = event
+        {
+            completed_at.get_or_insert(now);
         }
     }
-    Ok(())
-}
-
-/// The event, and what the guard says of it, if it brings a text that the guard has not seen.
-async fn admitted(ctx: &Ctx, store: Option<&Store>, event: Event) -> Result<Vec<Event>> {
-    let sanitisation = match &event {
-        Event::Call(call) => call.prompt.as_ref().map(|prompt| prompt.sanitisation),
-        Event::Prompt(sent) => Some(sent.prompt.sanitisation),
-        _ => None,
-    };
-    if sanitisation == Some(Sanitisation::Unscanned)
-        || matches!(&event, Event::Run(run) if !run.labels.is_empty())
-    {
-        ctx.door().admit(store, event).await
-    } else {
-        Ok(vec![event])
-    }
-}
-
-fn keep_one(ctx: &Ctx, mut event: Event) {
-    // It ended now, not when the ledger is told of it.
-    if let Event::Finish(FinishRun { completed_at, .. })
-    | Event::FinishStep(FinishStep { completed_at, .. }) = &mut event
-    {
-        completed_at.get_or_insert(ctx.clock.now());
-    }
-    match spool::append(ctx, &event) {
-        Ok(path) => say(&format!(
-            "warning: the event waits in `{}` and is recorded when the ledger is back",
-            path.display()
+    // The spool is a place where texts lie as well.
+    let (admitted, decided) = ctx.door().admit_to_disk(&events);
+    let all: Vec<Event> = admitted.into_iter().map(Cow::into_owned).chain(decided).collect();
+    let what = if events.len() == 1 { "the event waits" } else { "the events wait" };
+    match ctx.spool().and_then(|spool| spool.keep(&all, now).map(|()| spool)) {
+        Ok(spool) => say(&format!(
+            "warning: {what} in the spool `{}`, and is recorded when the ledger is back",
+            spool.folder().display()
         )),
         Err(error) => {
             say(&format!("warning: {error}"));
-            say("warning: the event is lost: neither the ledger nor the spool can take it");
+            say("warning: it is lost: neither the ledger nor the spool can take it");
         }
     }
 }
 
 async fn reach(ctx: &Ctx, events: &[Event]) -> Result<()> {
     let store: Store = ctx.store_as_is().await?;
-    match spool::drain(ctx, &store).await {
-        // The ledger is there; that the spool cannot be read must not keep this event out of it.
-        Err(error) if error.kind() == ErrorKind::Io => say(&format!("warning: {error}")),
-        outcome => outcome?,
+    // Where there is no place for a spool, nothing waits in it.
+    if let Ok(spool) = ctx.spool() {
+        match drain(ctx, &spool, &store).await {
+            // The ledger is there; that the spool cannot be read must not keep this event out of it.
+            Err(error) if error.kind() == ErrorKind::Io => say(&format!("warning: {error}")),
+            outcome => drop(outcome?),
+        }
     }
     let mut all = Vec::with_capacity(events.len());
+    let mut door = ctx.door();
     for event in events {
-        all.extend(admitted(ctx, Some(&store), event.clone()).await?);
+        if Door::is_for(event) {
+            all.extend(door.admit(Some(&store), event.clone()).await?);
+        } else {
+            all.push(event.clone());
+        }
     }
     // Not read back: a user who may only write (`asmm_writer`) could not.
     let applied = store.apply(&all).await?;
     if let Some((_, call_id)) = applied.calls.conflict.first() {
-        return Err(conflict(*call_id));
+        return Err(spool::conflict(call_id));
     }
     applied.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
 }
 
-fn conflict(call_id: CallId) -> Error {
-    Error::conflict(format!("call `{call_id}` is already recorded with other contents"))
-        .hint("what is recorded stays; use a new call id for a new call")
+/// Delivers what others left in the spool, and says so. None if another process is at it.
+pub(in crate::cli) async fn drain(ctx: &Ctx, spool: &Spool, store: &Store) -> Result<Option<Drained>> {
+    let door = Mutex::new(ctx.door());
+    let drained = spool::drain_left(spool, store, &door, PATIENCE, ctx.clock.now()).await?;
+    if let Some(drained) = &drained {
+        if drained.delivered > 0 {
+            let one = "event that waited in the spool is";
+            let events = counted(drained.delivered, one, "events that waited in the spool are");
+            say(&format!("{events} recorded now"));
+        }
+        if let Some(reason) = &drained.last_reason {
+            let events = counted(drained.set_aside, "event of the spool is", "events of the spool are");
+            say(&format!("warning: {events} set aside: {reason}"));
+            say("hint: `asmm spool status` shows what is set aside, and why");
+        }
+    }
+    Ok(drained)
 }

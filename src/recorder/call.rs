@@ -1,0 +1,140 @@
+//! A call: one request to a model.
+
+use super::context::Context;
+use super::prompts::RenderedPrompt;
+use super::receipt::Receipt;
+use crate::domain::{Call, CallId, CallPrompt, Event, Outcome, Timestamp, TokenUsage};
+use crate::error::Result;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A call to be recorded.
+#[must_use = "nothing is recorded before `record`"]
+pub struct CallBuilder<'c> {
+    context: &'c Context,
+    call: Call,
+    prompt: Option<&'c RenderedPrompt>,
+}
+
+impl<'c> CallBuilder<'c> {
+    pub(super) fn new(context: &'c Context, provider: String, model: String) -> Self {
+        let call = Call {
+            run_id: context.run_id(),
+            call_id: CallId(Uuid::now_v7()),
+            step_id: context.step_id(),
+            agent: context.agent().to_owned(),
+            provider,
+            model,
+            operation: "chat".to_owned(),
+            service_tier: "standard".to_owned(),
+            called_at: context.recorder().now(),
+            usage: None,
+            latency_ms: None,
+            outcome: Outcome::Ok,
+            response_id: None,
+            pipeline: None,
+            prompt: None,
+        };
+        Self { context, call, prompt: None }
+    }
+
+    /// What it used.
+    pub fn usage(mut self, usage: TokenUsage) -> Self {
+        self.call.usage = Some(usage);
+        self
+    }
+
+    /// What it used, as the model's API answers it: `TokenUsage::from_openai(&response["usage"])`. Usage that cannot be
+    /// read is warned of and recorded as unknown, which is not zero.
+    pub fn reported(mut self, usage: Result<TokenUsage>) -> Self {
+        match usage {
+            Ok(usage) => self.call.usage = Some(usage),
+            Err(error) => {
+                let (call, model) = (self.call.call_id, &self.call.model);
+                let text = format!("call `{call}` of model `{model}` is recorded without usage: {error}");
+                self.context.recorder().warn(&text);
+            }
+        }
+        self
+    }
+
+    /// What was sent. It is recorded with the version, the sanitised inputs, the digest and what the guard decided.
+    pub fn prompt(mut self, prompt: &'c RenderedPrompt) -> Self {
+        self.prompt = Some(prompt);
+        self
+    }
+
+    /// What was sent, when it was not rendered here: the exact messages. The guard looks at them before they are stored,
+    /// and redacts the copy; the digest stays that of what was sent.
+    pub fn messages(mut self, messages: Vec<serde_json::Value>) -> Self {
+        self.call.prompt = Some(Box::new(CallPrompt { messages: Some(messages), ..CallPrompt::default() }));
+        self
+    }
+
+    /// The agent; else the step's.
+    pub fn agent(mut self, name: impl Into<String>) -> Self {
+        self.call.agent = name.into();
+        self
+    }
+
+    /// What was asked for: `chat` unless this says otherwise, `embeddings`, …
+    pub fn operation(mut self, operation: impl Into<String>) -> Self {
+        self.call.operation = operation.into();
+        self
+    }
+
+    /// The service tier: `standard` unless this says otherwise, `batch`, `flex`, `priority`, …
+    pub fn service_tier(mut self, tier: impl Into<String>) -> Self {
+        self.call.service_tier = tier.into();
+        self
+    }
+
+    /// When it was made; else when [`Context::call`] was called.
+    pub fn called_at(mut self, time: Timestamp) -> Self {
+        self.call.called_at = time;
+        self
+    }
+
+    /// How long it took.
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.call.latency_ms = u64::try_from(latency.as_millis()).ok();
+        self
+    }
+
+    /// The request failed. What it used is unknown, unless the API has said.
+    pub fn failed(mut self) -> Self {
+        self.call.outcome = Outcome::Error;
+        self
+    }
+
+    /// The provider's id of the response.
+    pub fn response_id(mut self, id: impl Into<String>) -> Self {
+        self.call.response_id = Some(id.into()).filter(|id| !id.is_empty());
+        self
+    }
+
+    /// Its id; else a new one is made. The same id is the same call, and counts once.
+    pub fn id(mut self, call_id: CallId) -> Self {
+        self.call.call_id = call_id;
+        self
+    }
+
+    /// Records it. Takes about a microsecond, and never fails; the receipt can be awaited.
+    #[expect(clippy::must_use_candidate, reason = "the receipt is for those who want to be sure")]
+    pub fn record(mut self) -> Receipt {
+        let recorder = self.context.recorder();
+        let call_id = self.call.call_id;
+        self.context.begin_step(None);
+        let mut decided = Vec::new();
+        if let Some(prompt) = self.prompt {
+            self.call.prompt = Some(Box::new(prompt.sent().clone()));
+            decided = prompt.decided(self.call.run_id, call_id);
+        }
+        let number = recorder.push(Event::Call(self.call));
+        for event in decided {
+            recorder.push(Event::Guard(event));
+        }
+        Receipt { call_id, number, shared: Arc::clone(&recorder.inner.shared) }
+    }
+}

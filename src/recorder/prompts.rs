@@ -1,0 +1,355 @@
+//! Prompt versions at hand, and what is sent of them.
+
+use super::context::Context;
+use super::settings::Settings;
+use super::warn::Warning;
+use crate::clock::Clock;
+use crate::domain::{CallId, CallPrompt, Digest, Event, GuardEvent, RunId};
+use crate::error::{Error, Result};
+use crate::guard::{About, Decisions, Guarded};
+use crate::prompt::{Content, Model, Reference, Rendered, RenderedMessage, VersionRef};
+use crate::settings;
+use crate::store::{PromptVersion, Store};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::fmt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// How long a label is taken to mean the same.
+const FRESH: Duration = Duration::from_secs(30);
+/// After the ledger did not answer, how long it is not waited for again.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// A version as this process holds it.
+pub(super) struct Loaded {
+    /// `name@7`.
+    pub name: String,
+    digest: Digest,
+    content: Content,
+}
+
+/// A request to the flusher, which has the connection.
+pub(super) struct Fetch {
+    cache: Arc<PromptCache>,
+    key: String,
+    reference: Reference,
+    answer: Option<mpsc::SyncSender<Result<Arc<Loaded>>>>,
+}
+
+/// The versions that this process has used, and on disk those that others on this machine have.
+pub(super) struct PromptCache {
+    requests: tokio::sync::mpsc::Sender<Fetch>,
+    /// Of this ledger; none where there is no place for it.
+    folder: Option<PathBuf>,
+    ledger: String,
+    clock: Clock,
+    patience: Duration,
+    known: Mutex<HashMap<String, Known>>,
+    warning: Mutex<Warning>,
+}
+
+struct Known {
+    version: Option<Arc<Loaded>>,
+    /// When it is to be asked for again.
+    ask_again: Instant,
+}
+
+/// A version on disk.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    ledger: String,
+    reference: String,
+    version: String,
+    digest: Digest,
+    content: String,
+}
+
+impl PromptCache {
+    pub fn new(settings: &Settings, requests: tokio::sync::mpsc::Sender<Fetch>) -> Self {
+        Self {
+            requests,
+            folder: settings::cache_home().ok().map(|home| home.join("asmm").join("prompts")),
+            ledger: settings.location.name(),
+            clock: settings.clock,
+            patience: settings.prompt_patience,
+            known: Mutex::default(),
+            warning: Mutex::default(),
+        }
+    }
+
+    /// The version that a reference means. One that is known is answered at once, and asked for again in the
+    /// background; for one that is not, the ledger is waited for.
+    pub fn get(self: &Arc<Self>, reference: &str) -> Result<Arc<Loaded>> {
+        let parsed: Reference = reference.parse()?;
+        let key = parsed.to_string();
+        let now = Instant::now();
+        let may_wait = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            match known.get_mut(&key) {
+                Some(Known { version: Some(version), ask_again }) => {
+                    let version = Arc::clone(version);
+                    if *ask_again <= now {
+                        *ask_again = now + FRESH;
+                        // If it cannot be asked for now, it is the next time.
+                        let _ = self.requests.try_send(self.fetch(key, parsed, None));
+                    }
+                    return Ok(version);
+                }
+                Some(Known { version: None, ask_again }) => *ask_again <= now,
+                None => true,
+            }
+        };
+        let asked = if may_wait { self.wait(&key, parsed) } else { Err(out_of_reach(&key)) };
+        asked.or_else(|error| self.fall_back(&key, error))
+    }
+
+    /// As [`PromptCache::get`], without blocking the thread.
+    pub async fn load(self: &Arc<Self>, reference: &str) -> Result<()> {
+        let (cache, reference) = (Arc::clone(self), reference.to_owned());
+        let loaded = tokio::task::spawn_blocking(move || cache.get(&reference).map(drop)).await;
+        loaded.unwrap_or_else(|error| Err(Error::input(format!("loading a prompt stopped: {error}"))))
+    }
+
+    fn wait(self: &Arc<Self>, key: &str, reference: Reference) -> Result<Arc<Loaded>> {
+        let (sender, answer) = mpsc::sync_channel(1);
+        self.requests
+            .try_send(self.fetch(key.to_owned(), reference, Some(sender)))
+            .map_err(|_| out_of_reach(key))?;
+        match answer.recv_timeout(self.patience) {
+            Ok(answer) => answer,
+            Err(_) => Err(out_of_reach(key)),
+        }
+    }
+
+    fn fetch(
+        self: &Arc<Self>,
+        key: String,
+        reference: Reference,
+        answer: Option<mpsc::SyncSender<Result<Arc<Loaded>>>>,
+    ) -> Fetch {
+        Fetch { cache: Arc::clone(self), key, reference, answer }
+    }
+
+    /// What this machine last took the reference for, when the ledger is out of reach.
+    fn fall_back(&self, key: &str, error: Error) -> Result<Arc<Loaded>> {
+        if !error.is_of_the_ledger() {
+            return Err(error);
+        }
+        let version = self.read(key).map(Arc::new);
+        if let Some(version) = &version {
+            let text = format!("{error}; `{key}` is taken for `{}`, as it was last here", version.name);
+            self.warning.lock().unwrap_or_else(PoisonError::into_inner).say(&text);
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(key.to_owned(), Known { version: version.clone(), ask_again: Instant::now() + GIVE_UP });
+        version.ok_or(error)
+    }
+
+    fn note(&self, key: String, reference: &Reference, version: &PromptVersion) -> Result<Arc<Loaded>> {
+        let content = version.parsed()?;
+        let loaded = Loaded { name: version.entry.to_string(), digest: version.entry.digest, content };
+        let loaded = Arc::new(loaded);
+        let is_exact = matches!(reference.version, VersionRef::Number(_) | VersionRef::Digest(_));
+        // A version never changes; what a label means does.
+        let fresh = if is_exact { FRESH * 1000 } else { FRESH };
+        if let Err(error) = self.write(&key, &loaded, &version.content) {
+            tracing::debug!(target: "asmm::recorder", "a prompt version cannot be kept on disk: {error}");
+        }
+        let known = Known { version: Some(Arc::clone(&loaded)), ask_again: Instant::now() + fresh };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known);
+        Ok(loaded)
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{}\u{1f}{key}", self.ledger).as_bytes());
+        Some(self.folder.as_ref()?.join(format!("{}.json", id.simple())))
+    }
+
+    fn write(&self, key: &str, loaded: &Loaded, content: &str) -> std::io::Result<()> {
+        let Some(path) = self.path(key) else { return Ok(()) };
+        let stored = Stored {
+            ledger: self.ledger.clone(),
+            reference: key.to_owned(),
+            version: loaded.name.clone(),
+            digest: loaded.digest,
+            content: content.to_owned(),
+        };
+        if let Some(folder) = path.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let beside = path.with_extension(Uuid::now_v7().simple().to_string());
+        std::fs::write(&beside, serde_json::to_vec(&stored)?)?;
+        std::fs::rename(&beside, &path)
+    }
+
+    /// What is on disk, if it is what it says it is.
+    fn read(&self, key: &str) -> Option<Loaded> {
+        let stored: Stored = serde_json::from_slice(&std::fs::read(self.path(key)?).ok()?).ok()?;
+        let is_it = stored.ledger == self.ledger && stored.reference == key;
+        let content = Content::from_canonical(&stored.content).ok()?;
+        (is_it && Digest::of(&stored.content) == stored.digest).then_some(Loaded {
+            name: stored.version,
+            digest: stored.digest,
+            content,
+        })
+    }
+}
+
+fn out_of_reach(key: &str) -> Error {
+    Error::ledger(format!("prompt `{key}` is not at hand, and the ledger did not answer in time"))
+        .hint("fetch it when the pipeline starts: Recorder::load_prompts")
+}
+
+impl Fetch {
+    /// Asks the ledger.
+    pub async fn run(self, store: Store) {
+        let found = store.prompt_version(&self.reference, self.cache.clock.now()).await;
+        let answer = found.and_then(|version| self.cache.note(self.key.clone(), &self.reference, &version));
+        self.say(answer);
+    }
+
+    /// Answers that there is no connection.
+    pub fn refuse(self, why: &str) {
+        let error = Error::ledger(format!("prompt `{}` cannot be fetched: {why}", self.key));
+        self.say(Err(error.hint("is the database up, and is ASMM_DATABASE_URL right?")));
+    }
+
+    fn say(self, answer: Result<Arc<Loaded>>) {
+        if let Some(sender) = self.answer {
+            // Whoever asked may have given up.
+            let _ = sender.try_send(answer);
+        }
+    }
+}
+
+/// A prompt version, to be rendered with inputs.
+pub struct Prompt {
+    context: Context,
+    version: Arc<Loaded>,
+}
+
+impl Prompt {
+    pub(super) fn new(context: Context, version: Arc<Loaded>) -> Self {
+        Self { context, version }
+    }
+
+    /// The version: `name@7`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version.name
+    }
+
+    /// The digest of what the version says.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.version.digest
+    }
+
+    /// The model and its parameters that the version asks for, if it does.
+    #[must_use]
+    pub fn model(&self) -> Option<&Model> {
+        self.version.content.model.as_ref()
+    }
+
+    /// The messages that the version and `inputs`, an object, make. They have passed the guard: what it redacted is
+    /// redacted in them, and each of its decisions is logged and recorded.
+    ///
+    /// # Errors
+    /// When the inputs do not fit the version, or the guard refuses them (of kind [`crate::ErrorKind::Guard`]): then
+    /// nothing may be sent.
+    pub fn render(&self, inputs: impl Serialize) -> Result<RenderedPrompt> {
+        let recorder = self.context.recorder();
+        let name = &self.version.name;
+        let place = |error: Error| error.at(format_args!("prompt `{name}`"));
+        let inputs = object(inputs).map_err(place)?;
+        let guard = recorder.inner.shared.guard.get()?;
+        let now = recorder.now();
+        let run_id = Some(self.context.run_id());
+        let about = About { run_id, call_id: None, prompt: Some(name.clone()) };
+        let mut tokens = self.context.state().tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = tokens.get_or_insert_with(|| guard.tokens());
+        let today = now.to_utc().date_naive();
+        match guard.render(&self.version.content, &inputs, tokens, today) {
+            Ok(Guarded { rendered, inputs, decisions }) => {
+                decisions.log(&about, false);
+                let sent = CallPrompt {
+                    version: Some(name.clone()),
+                    inputs: Some(inputs.0),
+                    text_sha256: Some(rendered.digest()?),
+                    sanitisation: decisions.sanitisation(),
+                    ..CallPrompt::default()
+                };
+                let policy = guard.policy_sha256();
+                Ok(RenderedPrompt { rendered, sent, decisions, policy, decided_at: now })
+            }
+            Err(refusal) => {
+                refusal.decisions.log(&about, false);
+                for event in refusal.decisions.events(&about, guard.policy_sha256(), now) {
+                    recorder.push(Event::Guard(event));
+                }
+                Err(place(refusal.error))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prompt({}, {})", self.version.name, self.version.digest)
+    }
+}
+
+fn object(inputs: impl Serialize) -> Result<Map<String, Value>> {
+    match serde_json::to_value(inputs) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(Error::input("the inputs are no object").hint("give json!({\"name\": value}), or a struct")),
+        // Serde's message could repeat a value.
+        Err(_) => Err(Error::input("the inputs cannot be written as JSON")),
+    }
+}
+
+/// Messages that may be sent, and what is recorded of them: give it to [`super::CallBuilder::prompt`].
+pub struct RenderedPrompt {
+    rendered: Rendered,
+    sent: CallPrompt,
+    decisions: Decisions,
+    policy: Digest,
+    decided_at: crate::domain::Timestamp,
+}
+
+impl RenderedPrompt {
+    /// The messages, in the order in which they are sent. They serialise as chat APIs take them.
+    #[must_use]
+    pub fn messages(&self) -> &[RenderedMessage] {
+        &self.rendered.messages
+    }
+
+    /// The SHA-256 of the canonical JSON of the messages: what the call records of them.
+    #[must_use]
+    pub fn text_sha256(&self) -> Option<Digest> {
+        self.sent.text_sha256
+    }
+
+    pub(super) fn sent(&self) -> &CallPrompt {
+        &self.sent
+    }
+
+    /// What the guard decided, as decided for a call in which it is sent.
+    pub(super) fn decided(&self, run_id: RunId, call_id: CallId) -> Vec<GuardEvent> {
+        let prompt = self.sent.version.clone();
+        let about = About { run_id: Some(run_id), call_id: Some(call_id), prompt };
+        self.decisions.events(&about, self.policy, self.decided_at)
+    }
+}
+
+impl fmt::Debug for RenderedPrompt {
+    /// Without what is said: it may hold what nobody should see.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RenderedPrompt({:?}, {} messages)", self.sent.version, self.rendered.messages.len())
+    }
+}

@@ -1,0 +1,161 @@
+//! What cannot be recorded, with its reason: it holds up nothing, and is not thrown away.
+
+use super::{Spool, segment};
+use crate::domain::{Digest, Event, Timestamp};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+pub(super) const FILE: &str = "aside.jsonl";
+
+/// One thing that was set aside: a line of `aside.jsonl`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Aside {
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub set_aside_at: Timestamp,
+    /// When it was recorded, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_at: Option<Timestamp>,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What was set aside.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum What {
+    /// An event, as the native format writes it.
+    Event(Box<RawValue>),
+    /// Bytes that are no event; what is not UTF-8 in them is lost, but not their digest.
+    Damaged {
+        /// The bytes, as text.
+        text: String,
+        /// How many they were.
+        bytes: usize,
+        /// Their SHA-256.
+        sha256: Digest,
+    },
+}
+
+impl What {
+    /// An event that cannot be recorded.
+    pub fn event(json: Vec<u8>) -> Self {
+        let text = String::from_utf8(json);
+        match text.map(RawValue::from_string) {
+            Ok(Ok(event)) => Self::Event(event),
+            Ok(Err(_)) => Self::damaged(b"an event that is no JSON"),
+            Err(error) => Self::damaged(error.as_bytes()),
+        }
+    }
+
+    /// Bytes that are no event.
+    pub fn damaged(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        Self::Damaged { text, bytes: bytes.len(), sha256: Digest::of(bytes) }
+    }
+
+    /// The event, if it still is one that this program knows.
+    pub fn to_event(&self) -> Option<Event> {
+        match self {
+            Self::Event(json) => serde_json::from_str(json.get()).ok(),
+            Self::Damaged { .. } => None,
+        }
+    }
+}
+
+impl Spool {
+    /// Sets things aside: safe on disk when this returns.
+    pub fn set_aside(&self, all: &[Aside]) -> Result<()> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        self.make()?;
+        let path = self.folder().join(FILE);
+        let failed = |e| Error::io(format!("`{}` cannot be written", path.display()), e);
+        let lines = lines(all).map_err(failed)?;
+        let mut file = self.aside_file().map_err(failed)?;
+        file.write_all(&lines).and_then(|()| file.sync_all()).map_err(failed)
+    }
+
+    /// What is set aside, handed out one by one. A line that cannot be read is counted.
+    pub fn read_aside(&self, mut each: impl FnMut(Aside)) -> Result<u64> {
+        let path = self.folder().join(FILE);
+        let failed = |e| Error::io(format!("`{}` cannot be read", path.display()), e);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut unreadable = 0;
+        for line in BufReader::new(file).split(b'\n') {
+            match serde_json::from_slice(&line.map_err(failed)?) {
+                Ok(aside) => each(aside),
+                Err(_) => unreadable += 1,
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// Moves the events that were set aside back into the spool, to be tried again; what is damaged stays.
+    /// Answers how many.
+    pub fn try_aside_again(&self, now: Timestamp) -> Result<usize> {
+        let path = self.folder().join(FILE);
+        if !path.exists() {
+            return Ok(0);
+        }
+        let failed = |e| Error::io(format!("`{}` cannot be written", path.display()), e);
+        let lock = self.aside_file().map_err(failed)?;
+        let (mut events, mut rest) = (Vec::new(), Vec::new());
+        let unreadable = self.read_aside(|aside| match aside.what.to_event() {
+            Some(event) => events.push(event),
+            None => rest.push(aside),
+        })?;
+        if unreadable > 0 {
+            return Err(Error::input(format!("`{}` holds lines that cannot be read: {unreadable}", path.display()))
+                .hint("look at them, and take them out or put them right"));
+        }
+        if events.is_empty() {
+            return Ok(0);
+        }
+        // First there, then gone here: a crash in between tries them twice, which changes nothing.
+        self.keep(&events, now)?;
+        let lines = lines(&rest).map_err(failed)?;
+        let beside = path.with_extension("jsonl.new");
+        std::fs::write(&beside, lines)
+            .and_then(|()| File::open(&beside)?.sync_all())
+            .and_then(|()| std::fs::rename(&beside, &path))
+            .and_then(|()| segment::sync_folder(self.folder()))
+            .map_err(failed)?;
+        drop(lock);
+        Ok(events.len())
+    }
+
+    /// The file, locked against others that set something aside.
+    fn aside_file(&self) -> std::io::Result<File> {
+        let path = self.folder().join(FILE);
+        loop {
+            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+            file.lock()?;
+            let (ours, current) = (file.metadata()?, std::fs::metadata(&path));
+            // Whoever had the lock before may have put another file in its place.
+            if current.is_ok_and(|current| (current.dev(), current.ino()) == (ours.dev(), ours.ino())) {
+                return Ok(file);
+            }
+        }
+    }
+}
+
+fn lines(all: &[Aside]) -> std::io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for one in all {
+        serde_json::to_writer(&mut lines, one)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}

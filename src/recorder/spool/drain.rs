@@ -1,0 +1,309 @@
+//! From the spool into the ledger: what others left behind, in the order in which they left it.
+
+use super::record::{Piece, Pieces};
+use super::segment::{self, Segment};
+use super::{Aside, Spool, What, to_json};
+use crate::domain::{Event, RunId, Timestamp};
+use crate::error::{Error, ErrorKind, Result};
+use crate::recorder::Door;
+use crate::store::{Applied, Store};
+use futures_util::future::try_join_all;
+use std::borrow::{Borrow, Cow};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How many events are delivered at once.
+const CHUNK: usize = 1000;
+/// How long an event waits for the run, the step or the prompt that it names, in microseconds: a day. They may be on
+/// their way from another machine.
+const WAITS_AT_MOST_MICROS: i64 = 86_400_000_000;
+
+/// Why an event is not in the ledger.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// It names something that is not there yet.
+    Waits(Error),
+    /// The ledger does not take it.
+    Refused(Error),
+}
+
+/// An event that is not in the ledger.
+#[derive(Debug)]
+pub(crate) struct Undelivered {
+    /// Its place among those that were given; none for what the guard decided on the way.
+    pub place: Option<usize>,
+    /// The event, as it would have been recorded.
+    pub event: Event,
+    /// Why.
+    pub fate: Fate,
+}
+
+/// What became of what was left behind.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Drained {
+    /// Events that are in the ledger now.
+    pub delivered: u64,
+    /// Events that wait for what they name.
+    pub waiting: u64,
+    /// Events that were refused, and damaged ones: set aside.
+    pub set_aside: u64,
+    /// Why the last one was set aside.
+    pub last_reason: Option<String>,
+}
+
+/// How events are put into the ledger.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Over how many connections at once; the events of a run stay in order.
+    pub lanes: usize,
+    /// How long an answer may take.
+    pub patience: Duration,
+    /// Whether this process has passed them through the guard itself. Else each text is looked at.
+    pub are_ours: bool,
+}
+
+/// Puts events into the ledger. Answers those that are not in it.
+///
+/// # Errors
+/// When the ledger cannot be reached, fails, or does not answer in time: then any part of them may be in it, and doing
+/// it again is safe.
+pub(crate) async fn deliver<E: Borrow<Event> + Sync>(
+    store: &Store,
+    door: &Mutex<Door>,
+    events: &[E],
+    how: How,
+) -> Result<Vec<Undelivered>> {
+    let answer = tokio::time::timeout(how.patience, deliver_now(store, door, events, how)).await;
+    answer.unwrap_or_else(|_| Err(no_answer(how.patience)))
+}
+
+pub(crate) fn no_answer(patience: Duration) -> Error {
+    Error::ledger(format!("the ledger did not answer within {} s", patience.as_secs_f32()))
+        .hint("is the database overloaded, or another process holding it?")
+}
+
+/// Events for one connection, each with its place among those given.
+type Lane<'e> = Vec<(Option<usize>, Cow<'e, Event>)>;
+
+async fn deliver_now<E: Borrow<Event> + Sync>(
+    store: &Store,
+    door: &Mutex<Door>,
+    events: &[E],
+    how: How,
+) -> Result<Vec<Undelivered>> {
+    let mut undelivered = Vec::new();
+    let mut lanes: Vec<Lane<'_>> = vec![Vec::new(); how.lanes.max(1)];
+    for (place, event) in events.iter().map(Borrow::borrow).enumerate() {
+        let lane = lane_of(event, lanes.len());
+        if how.are_ours && !Door::is_for(event) {
+            lanes[lane].push((Some(place), Cow::Borrowed(event)));
+            continue;
+        }
+        match door.lock().await.admit(Some(store), event.clone()).await {
+            Ok(admitted) => {
+                // The first is the event; what follows it is what the guard decided about it.
+                let places = std::iter::once(Some(place)).chain(std::iter::repeat(None));
+                lanes[lane].extend(places.zip(admitted.into_iter().map(Cow::Owned)));
+            }
+            Err(error) if error.is_of_the_ledger() => return Err(error),
+            Err(error) => undelivered.push(Undelivered {
+                place: Some(place),
+                event: event.clone(),
+                fate: Fate::Refused(error),
+            }),
+        }
+    }
+    lanes.retain(|lane| !lane.is_empty());
+    let applied = try_join_all(lanes.iter().map(async |lane| {
+        let events: Vec<&Event> = lane.iter().map(|(_, event)| event.as_ref()).collect();
+        store.apply(&events).await
+    }))
+    .await?;
+    for (lane, applied) in lanes.into_iter().zip(applied) {
+        undelivered.extend(not_applied(lane, applied));
+    }
+    Ok(undelivered)
+}
+
+/// The events of a lane that are not in the ledger.
+fn not_applied(lane: Lane<'_>, applied: Applied) -> Vec<Undelivered> {
+    let mut fates: HashMap<usize, Fate> = HashMap::new();
+    for (number, error) in applied.refused {
+        let waits = error.kind() == ErrorKind::NotFound;
+        fates.insert(number, if waits { Fate::Waits(error) } else { Fate::Refused(error) });
+    }
+    for key in applied.calls.conflict {
+        let is_it = |event: &Event| match event {
+            Event::Call(call) => (call.run_id, call.call_id) == key,
+            Event::Prompt(sent) => (sent.run_id, sent.call_id) == key,
+            _ => false,
+        };
+        if let Some(number) = lane.iter().rposition(|(_, event)| is_it(event)) {
+            fates.insert(number, Fate::Refused(conflict(&key.1)));
+        }
+    }
+    if fates.is_empty() {
+        return Vec::new();
+    }
+    let undelivered = lane.into_iter().enumerate().filter_map(|(number, (place, event))| {
+        let fate = fates.remove(&number)?;
+        Some(Undelivered { place, event: event.into_owned(), fate })
+    });
+    undelivered.collect()
+}
+
+fn lane_of(event: &Event, lanes: usize) -> usize {
+    let run_id: Option<RunId> = match event {
+        Event::Run(run) => Some(run.run_id),
+        Event::Step(step) => Some(step.run_id),
+        Event::Call(call) => Some(call.run_id),
+        Event::Prompt(sent) => Some(sent.run_id),
+        Event::Finish(finish) => Some(finish.run_id),
+        Event::FinishStep(finish) => Some(finish.run_id),
+        Event::Guard(event) => event.run_id,
+    };
+    // The last bits of an id are random.
+    run_id.map_or(0, |id| usize::from(id.0.as_bytes()[15]) % lanes)
+}
+
+pub(crate) fn conflict(call_id: &impl std::fmt::Display) -> Error {
+    Error::conflict(format!("call `{call_id}` is already recorded with other contents"))
+        .hint("what is recorded stays; use a new call id for a new call")
+}
+
+/// Delivers what processes that have ended left in the spool. None if another process is doing it.
+///
+/// # Errors
+/// When the ledger cannot be reached, or the spool cannot be read. What was delivered until then is delivered.
+pub(crate) async fn drain_left(
+    spool: &Spool,
+    store: &Store,
+    door: &Mutex<Door>,
+    patience: Duration,
+    now: Timestamp,
+) -> Result<Option<Drained>> {
+    let Some(_lock) = spool.lock_drain()? else { return Ok(None) };
+    let mut drained = Drained::default();
+    for (_, path) in segment::list(spool.folder())? {
+        if let Some(segment) = Segment::adopt(&path)? {
+            drain_segment(spool, segment, (store, door, patience), now, &mut drained).await?;
+        }
+    }
+    Ok(Some(drained))
+}
+
+async fn drain_segment(
+    spool: &Spool,
+    segment: Segment,
+    (store, door, patience): (&Store, &Mutex<Door>, Duration),
+    now: Timestamp,
+    drained: &mut Drained,
+) -> Result<()> {
+    let path = segment.path().to_owned();
+    let failed = |e| Error::io(format!("`{}` cannot be read", path.display()), e);
+    if segment.is_too_long() {
+        std::fs::rename(&path, path.with_extension("too-long")).map_err(failed)?;
+        let reason = format!("`{}` is longer than any that asmm writes, and was renamed", path.display());
+        let what = What::damaged(reason.as_bytes());
+        return aside(spool, vec![Aside { reason, set_aside_at: now, recorded_at: None, what }], drained);
+    }
+    let bytes = segment.read(0, u64::MAX).map_err(failed)?;
+    let (mut set_aside, mut waiting): (Vec<Aside>, Vec<(Timestamp, Vec<u8>)>) = Default::default();
+    let mut chunk: Vec<(Timestamp, Event)> = Vec::new();
+    let mut pieces = Pieces::new(&bytes);
+    let mut total = 0_u64;
+    loop {
+        let piece = pieces.next();
+        let is_end = piece.is_none();
+        match piece {
+            Some(Piece::Event { at, json }) => {
+                total += 1;
+                match read_event(json, at, now) {
+                    Ok(event) => chunk.push((at, event)),
+                    Err(unreadable) => set_aside.push(unreadable),
+                }
+            }
+            Some(Piece::Damaged(range) | Piece::Cut(range)) if !range.is_empty() => {
+                set_aside.push(damaged(&path, &bytes[range.clone()], range.start as u64, now));
+            }
+            _ => {}
+        }
+        if chunk.len() == CHUNK || (is_end && !chunk.is_empty()) {
+            let times: Vec<Timestamp> = chunk.iter().map(|(at, _)| *at).collect();
+            let events: Vec<Event> = chunk.drain(..).map(|(_, event)| event).collect();
+            let count = events.len() as u64;
+            let undelivered = deliver(store, door, &events, How { lanes: 1, patience, are_ours: false }).await?;
+            drained.delivered += count;
+            for one in undelivered {
+                drained.delivered -= u64::from(one.place.is_some());
+                let at = one.place.and_then(|place| times.get(place).copied()).unwrap_or(now);
+                match sort(one, at, now)? {
+                    Sorted::Waits(json) => waiting.push((at, json)),
+                    Sorted::Aside(aside) => set_aside.push(aside),
+                }
+            }
+        }
+        if is_end {
+            break;
+        }
+    }
+    drained.waiting += waiting.len() as u64;
+    let is_as_it_was = waiting.len() as u64 == total && set_aside.is_empty() && total > 0;
+    // First aside, then gone: a crash in between sets it aside twice.
+    aside(spool, set_aside, drained)?;
+    let written = match () {
+        () if is_as_it_was => Ok(()),
+        () if waiting.is_empty() => segment.remove(),
+        () => segment.replace(&waiting),
+    };
+    written.map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))
+}
+
+/// What becomes of an event that is not in the ledger.
+pub(crate) enum Sorted {
+    /// It waits, as this JSON.
+    Waits(Vec<u8>),
+    Aside(Aside),
+}
+
+/// An event that has waited long enough is set aside.
+pub(crate) fn sort(one: Undelivered, at: Timestamp, now: Timestamp) -> Result<Sorted> {
+    let json = to_json(&one.event)?;
+    let waits = matches!(one.fate, Fate::Waits(_)) && now.micros() - at.micros() <= WAITS_AT_MOST_MICROS;
+    if waits {
+        return Ok(Sorted::Waits(json));
+    }
+    let (Fate::Waits(error) | Fate::Refused(error)) = one.fate;
+    let what = What::event(json);
+    Ok(Sorted::Aside(Aside { reason: error.to_string(), set_aside_at: now, recorded_at: Some(at), what }))
+}
+
+/// An event of the spool; one that this program cannot read is set aside.
+pub(super) fn read_event(json: &[u8], at: Timestamp, now: Timestamp) -> Result<Event, Aside> {
+    serde_json::from_slice(json).map_err(|e| Aside {
+        reason: format!(
+            "the event cannot be read: {}",
+            crate::error::without_value(&e.to_string())
+        ),
+        set_aside_at: now,
+        recorded_at: Some(at),
+        what: What::event(json.to_vec()),
+    })
+}
+
+/// Bytes that are no event.
+pub(super) fn damaged(path: &std::path::Path, bytes: &[u8], place: u64, now: Timestamp) -> Aside {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let reason = format!("{} damaged bytes at byte {place} of `{name}`", bytes.len());
+    Aside { reason, set_aside_at: now, recorded_at: None, what: What::damaged(bytes) }
+}
+
+fn aside(spool: &Spool, set_aside: Vec<Aside>, drained: &mut Drained) -> Result<()> {
+    spool.set_aside(&set_aside)?;
+    drained.set_aside += set_aside.len() as u64;
+    if let Some(last) = set_aside.into_iter().next_back() {
+        drained.last_reason = Some(last.reason);
+    }
+    Ok(())
+}
