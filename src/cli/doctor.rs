@@ -146,10 +146,12 @@ fn with_recorders(ctx: &Ctx, mut document: Document) -> Document {
     let table = Table::of(&reports)
         .column(Column::new(Kind::Count, "process", "process"), |r: &Report| Cell::Count(r.process.into()))
         .column(Column::new(Kind::Time, "updated_at", "updated").keep(5), |r| Cell::Time(r.updated_at))
-        .column(Column::new(Kind::Text, "state", "state").keep(3), |r| match (r.is_running, r.metrics.is_connected) {
-            (false, _) => "ended",
-            (true, true) => "connected",
-            (true, false) => "waiting",
+        .column(Column::new(Kind::Text, "state", "state").keep(3), |r| {
+            match (r.is_running, r.metrics.is_connected) {
+                (false, _) => "ended",
+                (true, true) => "connected",
+                (true, false) => "waiting",
+            }
         })
         .column(Column::new(Kind::Text, "level", "level").keep(8), |r| r.level.clone())
         .column(Column::new(Kind::Count, "accepted", "accepted").keep(4), |r| Cell::Count(r.metrics.accepted))
@@ -157,7 +159,9 @@ fn with_recorders(ctx: &Ctx, mut document: Document) -> Document {
         .column(Column::new(Kind::Count, "delivered", "delivered"), |r| Cell::Count(r.metrics.delivered))
         .column(Column::new(Kind::Count, "spooled", "spooled").keep(1), |r| Cell::Count(r.metrics.spooled))
         .column(Column::new(Kind::Count, "in_spool", "in spool").keep(2), |r| Cell::Count(r.metrics.in_spool))
-        .column(Column::new(Kind::Count, "set_aside", "set aside").keep(6), |r| Cell::Count(r.metrics.set_aside))
+        .column(Column::new(Kind::Count, "set_aside", "set aside").keep(6), |r| {
+            Cell::Count(r.metrics.set_aside)
+        })
         .column(Column::new(Kind::Count, "dropped", "lost"), |r| Cell::Count(r.metrics.dropped))
         .done();
     document.section("recorders", "recorders on this machine, newest first", table)

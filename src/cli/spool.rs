@@ -74,17 +74,25 @@ fn status(ctx: &Ctx, args: &StatusArgs) -> Result<Exit> {
     let mut document = Document::new("asmm.spool_status/1", scope)
         .field("ledger", "ledger", ctx.location.name())
         .field("folder", "spool", ours.folder().display().to_string())
-        .field("verdict", "verdict", match waiting {
-            0 => "nothing waits".to_owned(),
-            _ => counted(waiting, "event waits", "events wait"),
-        });
+        .field(
+            "verdict",
+            "verdict",
+            match waiting {
+                0 => "nothing waits".to_owned(),
+                _ => counted(waiting, "event waits", "events wait"),
+            },
+        );
     if !spools.is_empty() {
         document = document.section("spools", "what waits", waiting_table(&spools));
     }
     if !reasons.is_empty() {
-        document = document.section("set_aside", "what was set aside for this ledger", reasons_table(&reasons));
+        document =
+            document.section("set_aside", "what was set aside for this ledger", reasons_table(&reasons));
         let file = ours.folder().join("aside.jsonl");
-        document.notes.push(format!("the events are in `{}`; `asmm spool drain --set-aside` tries them again", file.display()));
+        document.notes.push(format!(
+            "the events are in `{}`; `asmm spool drain --set-aside` tries them again",
+            file.display()
+        ));
     }
     ctx.print_document(&document, args.output.format.into())?;
     Ok(Exit::Fine)
@@ -94,7 +102,9 @@ fn waiting_table(spools: &[SpoolStatus]) -> Table {
     Table::of(spools)
         .column(Column::new(Kind::Text, "ledger", "ledger"), |s: &SpoolStatus| s.ledger.clone())
         .column(Column::new(Kind::Count, "events", "events"), |s| Cell::Count(s.events))
-        .column(Column::new(Kind::Time, "oldest", "oldest").keep(2), |s| s.oldest.map_or(Cell::Missing, Cell::Time))
+        .column(Column::new(Kind::Time, "oldest", "oldest").keep(2), |s| {
+            s.oldest.map_or(Cell::Missing, Cell::Time)
+        })
         .column(Column::new(Kind::Count, "bytes", "bytes").keep(3), |s| Cell::Count(s.bytes))
         .column(Column::new(Kind::Count, "segments", "segments").keep(5), |s| Cell::Count(s.segments))
         .column(Column::new(Kind::Count, "in_use", "in use").keep(4), |s| Cell::Count(s.owned))
@@ -118,12 +128,19 @@ async fn drain_now(ctx: &Ctx, args: &DrainArgs) -> Result<Exit> {
     if args.set_aside {
         let count = spool.try_aside_again(ctx.clock.now())?;
         if count > 0 {
-            say(&format!("{} tried again", counted(count, "event that was set aside is", "events that were set aside are")));
+            say(&format!(
+                "{} tried again",
+                counted(count, "event that was set aside is", "events that were set aside are")
+            ));
         }
     }
     let store = ctx.store_as_is().await?;
     let Some(drained) = drain(ctx, &spool, &store).await? else {
-        print_line(if spool.is_empty()? { "nothing waits" } else { "another process is delivering what waits" })?;
+        print_line(if spool.is_empty()? {
+            "nothing waits"
+        } else {
+            "another process is delivering what waits"
+        })?;
         return Ok(Exit::Fine);
     };
     let left = spool.status()?;

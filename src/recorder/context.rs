@@ -1,10 +1,10 @@
 //! Where work belongs: which run, which step. It travels with the work.
 
+use super::Recorder;
 use super::call::CallBuilder;
 use super::headers::{self, Carrier};
 use super::prompts::Prompt;
 use super::step::{StepBuilder, StepState};
-use super::Recorder;
 use crate::domain::{Event, RunId, Status, StepId};
 use crate::error::Result;
 use crate::guard::Tokens;

@@ -225,7 +225,8 @@ impl Flusher {
         let Some(own) = self.own.as_mut().filter(|_| self.sync.is_none()) else { return };
         let files = own.take_dirty();
         if !files.is_empty() {
-            let task = tokio::task::spawn_blocking(move || files.iter().try_for_each(std::fs::File::sync_data));
+            let task =
+                tokio::task::spawn_blocking(move || files.iter().try_for_each(std::fs::File::sync_data));
             self.sync = Some((task, self.written));
         } else if self.written > self.shared.safe() {
             // What was written is delivered by now.
@@ -262,8 +263,9 @@ impl Flusher {
         let dropped = self.shared.counters.dropped.load(Ordering::Relaxed);
         if dropped > self.dropped_seen {
             let count = dropped - self.dropped_seen;
-            self.dropped_warning
-                .say(&format!("{count} events are lost: memory is full, and neither ledger nor disk takes them"));
+            self.dropped_warning.say(&format!(
+                "{count} events are lost: memory is full, and neither ledger nor disk takes them"
+            ));
             self.dropped_seen = dropped;
         }
     }

@@ -307,7 +307,9 @@ impl fmt::Debug for Prompt {
 fn object(inputs: impl Serialize) -> Result<Map<String, Value>> {
     match serde_json::to_value(inputs) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(Error::input("the inputs are no object").hint("give json!({\"name\": value}), or a struct")),
+        Ok(_) => {
+            Err(Error::input("the inputs are no object").hint("give json!({\"name\": value}), or a struct"))
+        }
         // Serde's message could repeat a value.
         Err(_) => Err(Error::input("the inputs cannot be written as JSON")),
     }

@@ -150,7 +150,9 @@ fn size_of_value(value: &serde_json::Value) -> usize {
         + match value {
             Value::String(text) => text.len(),
             Value::Array(items) => items.iter().map(size_of_value).sum(),
-            Value::Object(map) => map.iter().map(|(name, value)| name.len() + 64 + size_of_value(value)).sum(),
+            Value::Object(map) => {
+                map.iter().map(|(name, value)| name.len() + 64 + size_of_value(value)).sum()
+            }
             _ => 0,
         }
 }

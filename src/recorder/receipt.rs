@@ -28,8 +28,11 @@ impl Receipt {
 
     async fn safe(self) -> Result<()> {
         let lost = || {
-            Error::database(format!("call `{}` is lost: neither memory nor disk nor ledger took it", self.call_id))
-                .hint("make room on the disk, and bring the ledger back")
+            Error::database(format!(
+                "call `{}` is lost: neither memory nor disk nor ledger took it",
+                self.call_id
+            ))
+            .hint("make room on the disk, and bring the ledger back")
         };
         let number = self.number.ok_or_else(lost)?;
         let mut progress = self.shared.progress();

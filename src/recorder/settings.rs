@@ -146,7 +146,8 @@ impl RecorderFile {
     pub fn spool_max_bytes(&self) -> Result<u64> {
         match std::env::var("ASMM_SPOOL_MAX_BYTES").ok().filter(|value| !value.is_empty()) {
             Some(text) => text.parse().map_err(|_| {
-                Error::usage("ASMM_SPOOL_MAX_BYTES is no number of bytes").hint("such as 1073741824 for 1 GiB")
+                Error::usage("ASMM_SPOOL_MAX_BYTES is no number of bytes")
+                    .hint("such as 1073741824 for 1 GiB")
             }),
             None => Ok(self.spool_max_bytes.unwrap_or(spool::MAX_BYTES)),
         }

@@ -19,5 +19,6 @@ mod guard;
 mod laws;
 mod prompts;
 mod prompts_python;
+mod recorder;
 mod schema;
 mod writing;

@@ -7,8 +7,8 @@ use crate::cli::args::{IfGiven, parse_time};
 use crate::cli::context::{Ctx, Exit, counted, print_line, say};
 use crate::cli::runs::prompt::PromptArgs;
 use crate::domain::{
-    Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status,
-    StepId, Timestamp, TokenUsage,
+    Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status, StepId,
+    Timestamp, TokenUsage,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::recorder::Door;

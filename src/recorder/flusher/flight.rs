@@ -103,14 +103,21 @@ impl Flusher {
         let size = if is_probe { PROBE } else { self.shared.settings.batch_events };
         let Some(own) = &mut self.own else { return };
         let at = self.shared.settings.clock.now();
-        let chunk = match self.ahead.take().map_or_else(|| own.read(own.start(), size, at), |chunk| Ok(Some(chunk))) {
+        let chunk = match self
+            .ahead
+            .take()
+            .map_or_else(|| own.read(own.start(), size, at), |chunk| Ok(Some(chunk)))
+        {
             Ok(Some(chunk)) => chunk,
             Ok(None) => {
                 let count = own.pending();
                 // Somebody has removed or cut the file.
                 let _ = own.delivered(own.end(), count);
                 self.disk_warning.say(&format!("{count} events are gone from the spool"));
-                crate::recorder::metrics::add(&self.shared.counters.dropped, usize::try_from(count).unwrap_or_default());
+                crate::recorder::metrics::add(
+                    &self.shared.counters.dropped,
+                    usize::try_from(count).unwrap_or_default(),
+                );
                 return;
             }
             Err(error) => {
@@ -135,8 +142,9 @@ impl Flusher {
         let Some(spool) = self.spool.clone() else { return };
         let at = self.shared.settings.clock.now();
         let task = self.crew().fly(move |store, door, how| {
-            let drained =
-                async move { spool::drain_left(&spool, &store, &door, how.patience, at).await.map(Answer::Drained) };
+            let drained = async move {
+                spool::drain_left(&spool, &store, &door, how.patience, at).await.map(Answer::Drained)
+            };
             drained.boxed()
         });
         self.flight = Some(Flight { task, source: Source::Left, since: now });

@@ -103,7 +103,8 @@ impl Flusher {
             self.next_look = Instant::now() + LOOK_AGAIN_SOON;
         }
         if let Some(reason) = drained.last_reason {
-            self.refused_warning.say(&format!("{} events of the spool were set aside: {reason}", drained.set_aside));
+            self.refused_warning
+                .say(&format!("{} events of the spool were set aside: {reason}", drained.set_aside));
         }
     }
 

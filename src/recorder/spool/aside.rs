@@ -117,8 +117,11 @@ impl Spool {
             None => rest.push(aside),
         })?;
         if unreadable > 0 {
-            return Err(Error::input(format!("`{}` holds lines that cannot be read: {unreadable}", path.display()))
-                .hint("look at them, and take them out or put them right"));
+            return Err(Error::input(format!(
+                "`{}` holds lines that cannot be read: {unreadable}",
+                path.display()
+            ))
+            .hint("look at them, and take them out or put them right"));
         }
         if events.is_empty() {
             return Ok(0);

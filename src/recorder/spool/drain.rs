@@ -233,7 +233,8 @@ async fn drain_segment(
             let times: Vec<Timestamp> = chunk.iter().map(|(at, _)| *at).collect();
             let events: Vec<Event> = chunk.drain(..).map(|(_, event)| event).collect();
             let count = events.len() as u64;
-            let undelivered = deliver(store, door, &events, How { lanes: 1, patience, are_ours: false }).await?;
+            let undelivered =
+                deliver(store, door, &events, How { lanes: 1, patience, are_ours: false }).await?;
             drained.delivered += count;
             for one in undelivered {
                 drained.delivered -= u64::from(one.place.is_some());
@@ -282,10 +283,7 @@ pub(crate) fn sort(one: Undelivered, at: Timestamp, now: Timestamp) -> Result<So
 /// An event of the spool; one that this program cannot read is set aside.
 pub(super) fn read_event(json: &[u8], at: Timestamp, now: Timestamp) -> Result<Event, Aside> {
     serde_json::from_slice(json).map_err(|e| Aside {
-        reason: format!(
-            "the event cannot be read: {}",
-            crate::error::without_value(&e.to_string())
-        ),
+        reason: format!("the event cannot be read: {}", crate::error::without_value(&e.to_string())),
         set_aside_at: now,
         recorded_at: Some(at),
         what: What::event(json.to_vec()),

@@ -80,7 +80,10 @@ impl Spool {
         if bytes >= self.max_bytes {
             return Err(Error::io(
                 format!("the spool `{}` is full", self.folder.display()),
-                std::io::Error::other(format!("{bytes} bytes wait in it, and its limit is {}", self.max_bytes)),
+                std::io::Error::other(format!(
+                    "{bytes} bytes wait in it, and its limit is {}",
+                    self.max_bytes
+                )),
             )
             .hint("bring the ledger back; `asmm spool drain` then delivers what waits"));
         }
@@ -146,8 +149,7 @@ impl Spool {
     pub fn reports(&self) -> Vec<Report> {
         let Ok(entries) = std::fs::read_dir(self.recorders()) else { return Vec::new() };
         let texts = entries.flatten().filter_map(|entry| std::fs::read(entry.path()).ok());
-        let mut reports: Vec<Report> =
-            texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect();
+        let mut reports: Vec<Report> = texts.filter_map(|text| serde_json::from_slice(&text).ok()).collect();
         reports.sort_by_key(|report| std::cmp::Reverse(report.updated_at));
         reports
     }

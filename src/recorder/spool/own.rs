@@ -174,7 +174,8 @@ impl OwnSpool {
             return Ok(());
         }
         let mut outcome = Ok(());
-        let failed = |path: &std::path::Path, e| Error::io(format!("`{}` cannot be removed", path.display()), e);
+        let failed =
+            |path: &std::path::Path, e| Error::io(format!("`{}` cannot be removed", path.display()), e);
         while self.removed < end.segment {
             let Some(segment) = self.segments.pop_front() else { break };
             self.removed += 1;
@@ -187,7 +188,8 @@ impl OwnSpool {
         {
             self.pending = 0;
             self.delivered = 0;
-            outcome = outcome.and(if only.is_full() { Ok(()) } else { only.clear() }.map_err(|e| failed(only.path(), e)));
+            outcome = outcome
+                .and(if only.is_full() { Ok(()) } else { only.clear() }.map_err(|e| failed(only.path(), e)));
             if only.is_full() || outcome.is_err() {
                 // A new one is begun when something is to be kept again.
                 self.dirty.clear();

@@ -88,7 +88,8 @@ impl Segment {
         }
         let found = file.metadata().map_err(failed)?;
         // Its owner may have removed or replaced it while we came.
-        let is_current = std::fs::metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == (found.dev(), found.ino()));
+        let is_current =
+            std::fs::metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == (found.dev(), found.ino()));
         Ok(is_current.then(|| Self { path: path.to_owned(), length: found.len(), file }))
     }
 
@@ -203,7 +204,8 @@ pub(crate) fn census(bytes: &[u8]) -> (u64, Option<Timestamp>) {
         record::Piece::Event { at, .. } => Some(at),
         _ => None,
     });
-    times.fold((0, None), |(count, oldest), at| (count + 1, Some(oldest.map_or(at, |o: Timestamp| o.min(at)))))
+    times
+        .fold((0, None), |(count, oldest), at| (count + 1, Some(oldest.map_or(at, |o: Timestamp| o.min(at)))))
 }
 
 /// Links the file to the next free number.

@@ -28,7 +28,8 @@ pub(crate) struct SpoolStatus {
 impl Spool {
     /// What waits here.
     pub fn status(&self) -> Result<SpoolStatus> {
-        let mut status = SpoolStatus { ledger: self.ledger.clone(), bytes: self.bytes()?, ..SpoolStatus::default() };
+        let mut status =
+            SpoolStatus { ledger: self.ledger.clone(), bytes: self.bytes()?, ..SpoolStatus::default() };
         for (_, path) in segment::list(self.folder())? {
             let adopted = Segment::adopt(&path)?;
             let is_owned = adopted.is_none();
