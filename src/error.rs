@@ -33,6 +33,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+    is_of_the_value: bool,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -43,7 +44,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self { kind, message: message.into(), hint: None, is_of_the_value: false, source: None }
     }
 
     /// A wrong flag or argument.
@@ -102,6 +103,13 @@ impl Error {
         self
     }
 
+    /// Says that a database failed at this value, and may take others.
+    #[must_use]
+    pub(crate) fn of_the_value(mut self) -> Self {
+        self.is_of_the_value = true;
+        self
+    }
+
     /// What sort of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -111,7 +119,7 @@ impl Error {
     /// Whether the ledger itself failed, rather than refused a value: then nothing else will fare better.
     #[must_use]
     pub fn is_of_the_ledger(&self) -> bool {
-        matches!(self.kind, ErrorKind::Ledger | ErrorKind::Database | ErrorKind::Io)
+        matches!(self.kind, ErrorKind::Ledger | ErrorKind::Database | ErrorKind::Io) && !self.is_of_the_value
     }
 
     /// The next step, if there is one to name.

@@ -8,6 +8,7 @@ mod bare;
 mod calls;
 mod commands;
 mod ledgers;
+mod recorder;
 mod reports;
 mod sizes;
 mod table;
@@ -25,6 +26,8 @@ use tokio::runtime::{Builder, Runtime};
 enum Part {
     /// Recording calls.
     Writes,
+    /// The recorder: what it costs the pipeline, and how fast it delivers.
+    Recorder,
     /// Import, sizes and reports.
     Reports,
     /// Whole processes.
@@ -84,6 +87,12 @@ fn main() -> Result<()> {
     if options.has(Part::Writes) {
         for target in make("writes")? {
             writes::measure(&target, rounds, &mut results)?;
+            runtime.block_on(target.drop())?;
+        }
+    }
+    if options.has(Part::Recorder) {
+        for target in make("recorder")? {
+            recorder::measure(&target, folder.path(), options.quick, &mut results)?;
             runtime.block_on(target.drop())?;
         }
     }

@@ -11,6 +11,8 @@ pub(crate) enum Unit {
     /// Less is better.
     Milliseconds,
     /// Less is better.
+    Nanoseconds,
+    /// Less is better.
     BytesPerCall,
     /// Less is better.
     Megabytes,
@@ -66,7 +68,11 @@ impl Line {
     fn ratio(&self) -> Option<f64> {
         let reference = self.reference.as_ref()?.median();
         let figure = self.figure.median();
-        Some(if self.unit == Unit::Milliseconds { reference / figure } else { figure / reference })
+        Some(if matches!(self.unit, Unit::Milliseconds | Unit::Nanoseconds) {
+            reference / figure
+        } else {
+            figure / reference
+        })
     }
 }
 
@@ -108,6 +114,7 @@ impl Results {
         let unit = |unit| match unit {
             Unit::PerSecond => "per_second",
             Unit::Milliseconds => "ms",
+            Unit::Nanoseconds => "ns",
             Unit::BytesPerCall => "bytes_per_call",
             Unit::Megabytes => "mb",
         };
@@ -138,6 +145,7 @@ fn samples(samples: &Samples, unit: Unit) -> String {
     let word = match unit {
         Unit::PerSecond => "/s",
         Unit::Milliseconds => " ms",
+        Unit::Nanoseconds => " ns",
         Unit::BytesPerCall => " B",
         Unit::Megabytes => " MB",
     };

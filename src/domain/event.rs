@@ -37,6 +37,18 @@ pub enum Event {
 }
 
 impl Event {
+    /// The start of a run, if it is one.
+    #[must_use]
+    pub fn as_run(&self) -> Option<&StartRun> {
+        if let Self::Run(run) = self { Some(run) } else { None }
+    }
+
+    /// The start of a step, if it is one.
+    #[must_use]
+    pub fn as_step(&self) -> Option<&StartStep> {
+        if let Self::Step(step) = self { Some(step) } else { None }
+    }
+
     /// Checks the event against what the ledger takes; `now` is the reader's clock.
     pub fn check(&self, now: Timestamp) -> Result<()> {
         match self {

@@ -8,7 +8,7 @@ use super::sent::{SentRow, Versions};
 use super::sqlite::{self, calls};
 use super::{MAX_BATCH, PostgresStore, Recorded, SqliteStore, Store};
 use crate::domain::{Call, Event, FinishStep, GuardEvent, StartStep, Timestamp};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use sqlx::SqliteConnection;
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -47,7 +47,7 @@ impl Store {
         self.resolve_names(names).await?;
         let chunk = self.in_order(&valid, &mut applied).await?;
         match self {
-            Store::Postgres(s) => s.apply_one_by_one(chunk, &mut applied).await?,
+            Store::Postgres(s) => s.apply(chunk, &mut applied).await?,
             Store::Sqlite(s) => s.apply_in_one(chunk, &mut applied).await?,
         }
         applied.refused.sort_by_key(|(place, _)| *place);
@@ -112,6 +112,52 @@ impl Chunk<'_> {
 }
 
 impl PostgresStore {
+    /// Applies a chunk in one transaction, and so with one commit; if something in it is refused, each on its own, to
+    /// find out what.
+    async fn apply(&self, chunk: Chunk<'_>, applied: &mut Applied) -> Result<()> {
+        match self.apply_together(&chunk).await {
+            Ok(recorded) => {
+                applied.calls += recorded;
+                Ok(())
+            }
+            Err(error) if is_unreachable(&error) => Err(error),
+            Err(_) => self.apply_one_by_one(chunk, applied).await,
+        }
+    }
+
+    async fn apply_together(&self, chunk: &Chunk<'_>) -> Result<Recorded> {
+        let mut tx = self.pool.begin().await?;
+        Self::apply_starts(&mut tx, &chunk.starts).await?;
+        let mut recorded = Recorded::default();
+        for part in chunk.calls.chunks(MAX_BATCH) {
+            let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
+            recorded += Self::record_call_rows(&mut tx, &batch).await?;
+        }
+        let conflicts: HashSet<_> = recorded.conflict.iter().copied().collect();
+        let prompts = chunk.prompts.iter().map(|(_, row)| row).filter(|row| !conflicts.contains(&row.key()));
+        let prompts: Vec<SentRow> = prompts.cloned().collect();
+        for rows in prompts.chunks(MAX_BATCH) {
+            recorded.conflict.extend(Self::record_prompts(&mut tx, rows).await?.conflict);
+        }
+        let decisions: Vec<GuardEvent> = chunk.decisions.iter().map(|(_, event)| event.clone()).collect();
+        for events in decisions.chunks(MAX_BATCH) {
+            Self::record_guard_events(&mut tx, events).await?;
+        }
+        let started = chunk.starts.iter().filter_map(|(_, event)| event.as_step()).filter_map(finish_of);
+        let mut steps: Vec<FinishStep> = started.collect();
+        let mut runs = Vec::new();
+        for (_, event) in &chunk.ends {
+            match event {
+                Event::FinishStep(finish) => steps.push(finish.clone()),
+                Event::Finish(finish) => runs.push(finish),
+                _ => {}
+            }
+        }
+        Self::apply_finishes(&mut tx, steps, runs).await?;
+        tx.commit().await?;
+        Ok(recorded)
+    }
+
     async fn apply_one_by_one(&self, mut chunk: Chunk<'_>, applied: &mut Applied) -> Result<()> {
         for (place, change) in std::mem::take(&mut chunk.starts) {
             note(applied, place, self.apply_one(change).await)?;
@@ -168,6 +214,11 @@ impl PostgresStore {
             Event::Call(_) | Event::Prompt(_) | Event::Guard(_) => Ok(()),
         }
     }
+}
+
+/// Whether the ledger cannot be reached, rather than fails at something in the chunk.
+fn is_unreachable(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Ledger | ErrorKind::Io)
 }
 
 /// Puts the halves of a refused part back, or the one call aside.

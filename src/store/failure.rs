@@ -78,11 +78,18 @@ fn from_postgres(failure: &PgDatabaseError) -> Error {
         _ => (ErrorKind::Database, format!("the database failed: {message}"), ""),
     };
     let error = Error::new(kind, text);
+    let error = if is_of_the_value(failure.code()) { error.of_the_value() } else { error };
     match failure.hint() {
         Some(hint) => error.hint(hint),
         None if default_hint.is_empty() => error,
         None => error.hint(default_hint),
     }
+}
+
+/// Whether Postgres failed at what it was given, and may take something else: the classes of SQLSTATE that speak of
+/// data, constraints, limits of a program, and faults inside of the server.
+fn is_of_the_value(code: &str) -> bool {
+    code == "XX000" || matches!(code.get(..2), Some("21" | "22" | "23" | "44" | "54" | "P0"))
 }
 
 /// The result codes are SQLite's (<https://www.sqlite.org/rescode.html>); the low byte is the primary one.
@@ -114,6 +121,8 @@ fn from_sqlite(failure: &dyn DatabaseError) -> Error {
             Error::input("an amount does not fit: a sum is at most 9,223,372 USD")
                 .hint("check the price and the token counts; one of them is off by orders of magnitude")
         }
+        // Too big, a constraint, the wrong type, out of range: something else may be taken.
+        18 | 19 | 20 | 25 => Error::database(format!("the ledger failed: {message}")).of_the_value(),
         _ => Error::database(format!("the ledger failed: {message}")),
     }
 }

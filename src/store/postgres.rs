@@ -3,7 +3,7 @@
 
 use super::sent::SentRow;
 use super::{PostgresStore, PriceScope, Recorded, Repriced, Run, Step};
-use crate::domain::{Call, CallId, FinishRun, FinishStep, RunId, StartRun, StartStep, TokenKind, Usd};
+use crate::domain::{Call, CallId, Event, FinishRun, FinishStep, RunId, StartRun, StartStep, TokenKind, Usd};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -51,6 +51,83 @@ impl PostgresStore {
             .fetch_one(&self.pool)
             .await?;
         Ok(step)
+    }
+
+    /// Starts of runs, then of steps, each in one statement and in the order of their runs' ids, in which others lock
+    /// them too.
+    pub(super) async fn apply_starts(db: &mut PgConnection, starts: &[(usize, &Event)]) -> Result<()> {
+        let mut runs: Vec<&StartRun> = starts.iter().filter_map(|(_, event)| event.as_run()).collect();
+        runs.sort_by_key(|run| run.run_id);
+        if !runs.is_empty() {
+            let labels = runs.iter().map(|run| serde_json::to_value(&run.labels).unwrap_or_default());
+            sqlx::query(
+                "select count(start_run(r.run_id, r.pipeline, r.started_at, r.labels, r.parent_run_id, r.replay_of))
+                 from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::jsonb[], $5::uuid[], $6::uuid[])
+                   as r (run_id, pipeline, started_at, labels, parent_run_id, replay_of)",
+            )
+            .bind(runs.iter().map(|run| run.run_id).collect::<Vec<_>>())
+            .bind(runs.iter().map(|run| run.pipeline.as_str()).collect::<Vec<_>>())
+            .bind(runs.iter().map(|run| run.started_at).collect::<Vec<_>>())
+            .bind(labels.collect::<Vec<_>>())
+            .bind(runs.iter().map(|run| run.parent_run_id).collect::<Vec<_>>())
+            .bind(runs.iter().map(|run| run.replay_of).collect::<Vec<_>>())
+            .execute(&mut *db)
+            .await?;
+        }
+        let mut steps: Vec<&StartStep> = starts.iter().filter_map(|(_, event)| event.as_step()).collect();
+        steps.sort_by_key(|step| step.run_id);
+        if !steps.is_empty() {
+            sqlx::query(
+                "select count(start_step(s.run_id, s.step_id, s.step, nullif(s.agent, ''), s.prompt_version, s.attempt, s.started_at))
+                 from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::timestamptz[])
+                   as s (run_id, step_id, step, agent, prompt_version, attempt, started_at)",
+            )
+            .bind(steps.iter().map(|step| step.run_id).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| step.step_id).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| step.step.as_str()).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| step.agent.as_str()).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| step.prompt_version.as_deref()).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| i32::try_from(step.attempt).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| step.started_at).collect::<Vec<_>>())
+            .execute(&mut *db)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Ends of steps, then of runs, each in one statement and in the order of their runs' ids.
+    pub(super) async fn apply_finishes(
+        db: &mut PgConnection,
+        mut steps: Vec<FinishStep>,
+        mut runs: Vec<&FinishRun>,
+    ) -> Result<()> {
+        steps.sort_by_key(|step| step.run_id);
+        if !steps.is_empty() {
+            sqlx::query(
+                "select count(finish_step(s.run_id, s.step_id, s.status, s.completed_at))
+                 from unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[])
+                   as s (run_id, step_id, status, completed_at)",
+            )
+            .bind(steps.iter().map(|step| step.run_id).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| step.step_id).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| step.status.code()).collect::<Vec<_>>())
+            .bind(steps.iter().map(|step| step.completed_at).collect::<Vec<_>>())
+            .execute(&mut *db)
+            .await?;
+        }
+        runs.sort_by_key(|run| run.run_id);
+        if !runs.is_empty() {
+            sqlx::query(
+                "select count(finish_run(r.run_id, r.status, r.completed_at))
+                 from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as r (run_id, status, completed_at)",
+            )
+            .bind(runs.iter().map(|run| run.run_id).collect::<Vec<_>>())
+            .bind(runs.iter().map(|run| run.status.code()).collect::<Vec<_>>())
+            .bind(runs.iter().map(|run| run.completed_at).collect::<Vec<_>>())
+            .execute(&mut *db)
+            .await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn finish_step(&self, finish: &FinishStep) -> Result<Step> {
@@ -118,7 +195,7 @@ impl PostgresStore {
     }
 
     /// The typed door: one array a column, which Postgres takes in faster than JSON.
-    async fn record_call_rows(db: &mut PgConnection, calls: &[Call]) -> Result<Recorded> {
+    pub(super) async fn record_call_rows(db: &mut PgConnection, calls: &[Call]) -> Result<Recorded> {
         let column = |text: fn(&Call) -> &str| calls.iter().map(text).collect::<Vec<_>>();
         let mut query = sqlx::query_scalar(
             "select record_call_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \

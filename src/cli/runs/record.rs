@@ -329,7 +329,11 @@ pub(in crate::cli) async fn record_all(ctx: &Ctx, events: Vec<Event>, strict: bo
 /// Whether the event is kept for later: the ledger is out of reach, or what the event names may still wait itself.
 fn fails_open(ctx: &Ctx, error: &Error) -> bool {
     let may_come = || ctx.spool().and_then(|spool| spool.is_empty()).is_ok_and(|is_empty| !is_empty);
-    error.is_of_the_ledger() || error.kind() == ErrorKind::NotFound && may_come()
+    match error.kind() {
+        ErrorKind::Ledger | ErrorKind::Database | ErrorKind::Io => true,
+        ErrorKind::NotFound => may_come(),
+        _ => false,
+    }
 }
 
 /// Spools events. When that fails too they are lost, and the pipeline still goes on.

@@ -21,51 +21,52 @@ pub(crate) struct Aside {
     /// When it was recorded, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded_at: Option<Timestamp>,
-    /// What.
-    #[serde(flatten)]
-    pub what: What,
+    /// The event, as the native format writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Box<RawValue>>,
+    /// Or bytes that are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Damaged>,
 }
 
-/// What was set aside.
+/// Bytes that are no event.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum What {
-    /// An event, as the native format writes it.
-    Event(Box<RawValue>),
-    /// Bytes that are no event; what is not UTF-8 in them is lost, but not their digest.
-    Damaged {
-        /// The bytes, as text.
-        text: String,
-        /// How many they were.
-        bytes: usize,
-        /// Their SHA-256.
-        sha256: Digest,
-    },
+pub(crate) struct Damaged {
+    /// The bytes as text; what is not UTF-8 in them is replaced.
+    text: String,
+    /// How many they were.
+    bytes: usize,
+    /// Their SHA-256.
+    sha256: Digest,
 }
 
-impl What {
+impl Aside {
     /// An event that cannot be recorded.
-    pub fn event(json: Vec<u8>) -> Self {
-        let text = String::from_utf8(json);
-        match text.map(RawValue::from_string) {
-            Ok(Ok(event)) => Self::Event(event),
-            Ok(Err(_)) => Self::damaged(b"an event that is no JSON"),
-            Err(error) => Self::damaged(error.as_bytes()),
+    pub fn event(reason: String, json: Vec<u8>, recorded_at: Timestamp, now: Timestamp) -> Self {
+        let raw = String::from_utf8(json).map_err(|error| error.into_bytes());
+        let raw = raw.and_then(|text| RawValue::from_string(text.clone()).map_err(|_| text.into_bytes()));
+        match raw {
+            Ok(event) => Self {
+                reason,
+                set_aside_at: now,
+                recorded_at: Some(recorded_at),
+                event: Some(event),
+                damaged: None,
+            },
+            Err(bytes) => Self { recorded_at: Some(recorded_at), ..Self::damaged(reason, &bytes, now) },
         }
     }
 
     /// Bytes that are no event.
-    pub fn damaged(bytes: &[u8]) -> Self {
+    pub fn damaged(reason: String, bytes: &[u8], now: Timestamp) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        Self::Damaged { text, bytes: bytes.len(), sha256: Digest::of(bytes) }
+        let damaged = Damaged { text, bytes: bytes.len(), sha256: Digest::of(bytes) };
+        Self { reason, set_aside_at: now, recorded_at: None, event: None, damaged: Some(damaged) }
     }
 
-    /// The event, if it still is one that this program knows.
+    /// The event, if it is one that this program knows.
     pub fn to_event(&self) -> Option<Event> {
-        match self {
-            Self::Event(json) => serde_json::from_str(json.get()).ok(),
-            Self::Damaged { .. } => None,
-        }
+        serde_json::from_str(self.event.as_ref()?.get()).ok()
     }
 }
 
@@ -112,7 +113,7 @@ impl Spool {
         let failed = |e| Error::io(format!("`{}` cannot be written", path.display()), e);
         let lock = self.aside_file().map_err(failed)?;
         let (mut events, mut rest) = (Vec::new(), Vec::new());
-        let unreadable = self.read_aside(|aside| match aside.what.to_event() {
+        let unreadable = self.read_aside(|aside| match aside.to_event() {
             Some(event) => events.push(event),
             None => rest.push(aside),
         })?;

@@ -2,7 +2,7 @@
 
 use super::record::{Piece, Pieces};
 use super::segment::{self, Segment};
-use super::{Aside, Spool, What, to_json};
+use super::{Aside, Spool, to_json};
 use crate::domain::{Event, RunId, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::recorder::Door;
@@ -205,8 +205,7 @@ async fn drain_segment(
     if segment.is_too_long() {
         std::fs::rename(&path, path.with_extension("too-long")).map_err(failed)?;
         let reason = format!("`{}` is longer than any that asmm writes, and was renamed", path.display());
-        let what = What::damaged(reason.as_bytes());
-        return aside(spool, vec![Aside { reason, set_aside_at: now, recorded_at: None, what }], drained);
+        return aside(spool, vec![Aside::damaged(reason, b"", now)], drained);
     }
     let bytes = segment.read(0, u64::MAX).map_err(failed)?;
     let (mut set_aside, mut waiting): (Vec<Aside>, Vec<(Timestamp, Vec<u8>)>) = Default::default();
@@ -276,17 +275,14 @@ pub(crate) fn sort(one: Undelivered, at: Timestamp, now: Timestamp) -> Result<So
         return Ok(Sorted::Waits(json));
     }
     let (Fate::Waits(error) | Fate::Refused(error)) = one.fate;
-    let what = What::event(json);
-    Ok(Sorted::Aside(Aside { reason: error.to_string(), set_aside_at: now, recorded_at: Some(at), what }))
+    Ok(Sorted::Aside(Aside::event(error.to_string(), json, at, now)))
 }
 
 /// An event of the spool; one that this program cannot read is set aside.
 pub(super) fn read_event(json: &[u8], at: Timestamp, now: Timestamp) -> Result<Event, Aside> {
-    serde_json::from_slice(json).map_err(|e| Aside {
-        reason: format!("the event cannot be read: {}", crate::error::without_value(&e.to_string())),
-        set_aside_at: now,
-        recorded_at: Some(at),
-        what: What::event(json.to_vec()),
+    serde_json::from_slice(json).map_err(|e| {
+        let reason = format!("the event cannot be read: {}", crate::error::without_value(&e.to_string()));
+        Aside::event(reason, json.to_vec(), at, now)
     })
 }
 
@@ -294,7 +290,7 @@ pub(super) fn read_event(json: &[u8], at: Timestamp, now: Timestamp) -> Result<E
 pub(super) fn damaged(path: &std::path::Path, bytes: &[u8], place: u64, now: Timestamp) -> Aside {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let reason = format!("{} damaged bytes at byte {place} of `{name}`", bytes.len());
-    Aside { reason, set_aside_at: now, recorded_at: None, what: What::damaged(bytes) }
+    Aside::damaged(reason, bytes, now)
 }
 
 fn aside(spool: &Spool, set_aside: Vec<Aside>, drained: &mut Drained) -> Result<()> {

@@ -19,8 +19,10 @@ mod own;
 mod record;
 mod segment;
 mod status;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use aside::{Aside, What};
+pub(crate) use aside::Aside;
 pub(crate) use drain::{Drained, How, Sorted, Undelivered, conflict, deliver, drain_left, no_answer, sort};
 pub(crate) use own::{Chunk, OwnSpool, Position};
 pub(crate) use status::{SpoolStatus, all_spools};

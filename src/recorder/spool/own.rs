@@ -43,8 +43,8 @@ pub(crate) struct OwnSpool {
     removed: u64,
     /// How far the first segment is delivered.
     delivered: u64,
-    /// Segments that hold what is not synced yet.
-    dirty: Vec<File>,
+    /// Segments that hold what is not synced yet, each with its number.
+    dirty: Vec<(u64, File)>,
     /// Events that are not delivered yet.
     pending: u64,
 }
@@ -78,7 +78,7 @@ impl OwnSpool {
             let segment = self.spool.begin()?;
             self.segments.push_back(segment);
         }
-        let Some(segment) = self.segments.back_mut() else { return Ok(0) };
+        let Some(segment) = self.segments.back() else { return Ok(0) };
         let room = usize::try_from(super::segment::SEGMENT_BYTES - segment.length()).unwrap_or(usize::MAX);
         let (mut bytes, mut count) = (Vec::new(), 0);
         for event in events {
@@ -88,24 +88,21 @@ impl OwnSpool {
                 break;
             }
         }
-        let failed = |e| Error::io(format!("`{}` cannot be written", segment.path().display()), e);
-        let handle = segment.handle().map_err(failed)?;
         let path = segment.path().to_owned();
-        segment
-            .append(&bytes)
-            .map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))?;
-        if self.dirty.is_empty() || count < events.len() {
-            self.dirty.push(handle);
-        } else if let Some(last) = self.dirty.last_mut() {
-            *last = handle;
+        let failed = |e| Error::io(format!("`{}` cannot be written", path.display()), e);
+        let number = self.removed + self.segments.len() as u64;
+        let Some(segment) = self.segments.back_mut() else { return Ok(0) };
+        if self.dirty.last().is_none_or(|(last, _)| *last != number) {
+            self.dirty.push((number, segment.handle().map_err(failed)?));
         }
+        segment.append(&bytes).map_err(failed)?;
         self.pending += count as u64;
         Ok(count)
     }
 
     /// What must be synced to make safe what was appended.
     pub fn take_dirty(&mut self) -> Vec<File> {
-        std::mem::take(&mut self.dirty)
+        std::mem::take(&mut self.dirty).into_iter().map(|(_, file)| file).collect()
     }
 
     /// Where the next event will be put.
@@ -122,7 +119,8 @@ impl OwnSpool {
 
     /// At most `max` events from `from` on; none at the end.
     pub fn read(&self, from: Position, max: usize, now: Timestamp) -> Result<Option<Chunk>> {
-        let (mut at, mut window) = (from, WINDOW_BYTES);
+        // What lies before the start is delivered, and its segment may be gone.
+        let (mut at, mut window) = (from.max(self.start()), WINDOW_BYTES);
         loop {
             let number = usize::try_from(at.segment.saturating_sub(self.removed)).unwrap_or(usize::MAX);
             let Some(segment) = self.segments.get(number) else { return Ok(None) };
@@ -176,13 +174,20 @@ impl OwnSpool {
         let mut outcome = Ok(());
         let failed =
             |path: &std::path::Path, e| Error::io(format!("`{}` cannot be removed", path.display()), e);
-        while self.removed < end.segment {
+        self.delivered = end.offset;
+        while let [first, _, ..] = self.segments.make_contiguous() {
+            let is_done = self.removed < end.segment || self.delivered >= first.length();
+            if !is_done {
+                break;
+            }
+            if self.removed == end.segment {
+                self.delivered = 0;
+            }
             let Some(segment) = self.segments.pop_front() else { break };
             self.removed += 1;
             let path = segment.path().to_owned();
             outcome = outcome.and(segment.remove().map_err(|e| failed(&path, e)));
         }
-        self.delivered = end.offset;
         if let [only] = self.segments.make_contiguous()
             && self.delivered >= only.length()
         {
