@@ -164,7 +164,7 @@ impl Flusher {
     /// Whether what comes in goes to disk first.
     fn must_spool(&self, now: Instant, is_high: bool, is_durable: bool) -> bool {
         let Some(own) = &self.own else { return false };
-        if self.disk_failed.is_some_and(|failed| now < failed + DISK_AGAIN) {
+        if self.has_disk_failed(now) {
             return false;
         }
         let is_slow = self.flight.as_ref().is_some_and(|flight| is_high || flight.since + SPOOL_AFTER <= now);
@@ -274,7 +274,7 @@ impl Flusher {
     fn next_moment(&self, now: Instant) -> Instant {
         let mut next = self.report.next();
         let mut sooner = |moment: Instant| next = next.min(moment.max(now));
-        if let Some(since) = self.since {
+        if let Some(since) = self.since.filter(|_| self.waits_for_age(now)) {
             sooner(since + self.shared.settings.batch_age);
         }
         if let Some(flight) = &self.flight {
@@ -296,15 +296,31 @@ impl Flusher {
         next
     }
 
+    /// Whether events that are old enough can go somewhere. Else something else must happen first, and wakes us.
+    fn waits_for_age(&self, now: Instant) -> bool {
+        let is_durable = self.shared.settings.level == Level::Durable;
+        let is_by_disk = is_durable || !self.breaker.is_closed() || self.in_spool() > 0;
+        let disk_works =
+            self.own.is_some() && !self.has_disk_failed(now) && !(is_durable && self.sync.is_some());
+        self.held.is_empty() && (self.flight.is_none() || is_by_disk && disk_works)
+    }
+
+    fn has_disk_failed(&self, now: Instant) -> bool {
+        self.disk_failed.is_some_and(|failed| now < failed + DISK_AGAIN)
+    }
+
+    fn in_spool(&self) -> u64 {
+        self.own.as_ref().map_or(0, OwnSpool::pending)
+    }
+
     /// Whether the recorder is shut down, and everything is where it belongs.
     fn is_done(&self, now: Instant) -> bool {
         let Some(deadline) = self.shared.deadline() else { return false };
         let is_taken = self.shared.queue.level().events == 0 && self.held.is_empty();
-        let in_spool = self.own.as_ref().map_or(0, OwnSpool::pending);
         let in_flight = matches!(&self.flight, Some(Flight { source: Source::Memory { .. }, .. }));
         let is_safe = is_taken && self.sync.is_none() && self.shared.safe() >= self.taken;
         let is_hopeless = !self.breaker.is_closed() || deadline <= now + LAST_MOMENT;
-        let is_delivered = is_taken && in_spool == 0 && !in_flight && self.sync.is_none();
+        let is_delivered = is_taken && self.in_spool() == 0 && !in_flight && self.sync.is_none();
         is_delivered || (is_safe && is_hopeless) || now >= deadline + LAST_MOMENT
     }
 

@@ -4,6 +4,7 @@ use super::context::{self, Context};
 use crate::domain::{Event, FinishStep, StartStep, Status, StepId};
 use std::fmt;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
@@ -62,6 +63,7 @@ impl StepBuilder {
             step_id: self.step.step_id,
             agent: self.step.agent.clone(),
             start: Mutex::new(Some(Box::new(self.step))),
+            is_begun: AtomicBool::new(false),
         };
         Step { context: self.context.in_step(state), is_finished: false }
     }
@@ -73,25 +75,31 @@ pub(super) struct StepState {
     pub agent: String,
     /// Its start, until it is recorded: with the first thing that happens in it, so that it can say which prompt version
     /// it uses.
-    pub start: Mutex<Option<Box<StartStep>>>,
+    start: Mutex<Option<Box<StartStep>>>,
+    /// Whether it is recorded, for those who need not wait for the lock.
+    is_begun: AtomicBool,
 }
 
 impl StepState {
     /// A step that is recorded elsewhere.
     pub fn attached(step_id: StepId) -> Self {
-        Self { step_id, agent: String::new(), start: Mutex::new(None) }
+        Self { step_id, agent: String::new(), start: Mutex::new(None), is_begun: AtomicBool::new(true) }
     }
 
     /// The start, if it is not recorded yet; `version` is what the step uses if nothing else was said.
     ///
     /// `push` is called under the lock: what comes after the start must not overtake it.
     pub fn begin(&self, version: Option<&str>, push: impl FnOnce(StartStep)) {
+        if self.is_begun.load(Ordering::Acquire) {
+            return;
+        }
         let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut step) = start.take() {
             if step.prompt_version.is_none() {
                 step.prompt_version = version.map(str::to_owned);
             }
             push(*step);
+            self.is_begun.store(true, Ordering::Release);
         }
     }
 }

@@ -72,6 +72,11 @@ impl Flusher {
                 }
                 self.shared.set_safe(last);
                 self.written = self.written.max(last);
+                // The queue has no need of a new one then, which would grow while the pipeline waits.
+                if let Some(mut items) = Arc::into_inner(items).filter(|_| self.spare.capacity() == 0) {
+                    items.clear();
+                    self.spare = items;
+                }
             }
             (Source::Spool { times, end }, Answer::Delivered(undelivered)) => {
                 add(&self.shared.counters.delivered, times.len());

@@ -98,8 +98,10 @@ fn a_full_spool_takes_nothing_and_keeps_what_it_has() {
     assert_eq!(done, 24, "three segments");
     assert_eq!(on_disk(&spool), (0..24).collect::<Vec<_>>());
     // Room is made by delivering.
-    let chunk = own.read(own.start(), 9, now()).unwrap().unwrap();
-    own.delivered(chunk.end, chunk.events.len() as u64).unwrap();
+    while own.pending() > 16 {
+        let chunk = own.read(own.start(), 8, now()).unwrap().unwrap();
+        own.delivered(chunk.end, chunk.events.len() as u64).unwrap();
+    }
     assert_eq!(own.append(&events[24..25], now()).0, 1);
 }
 
