@@ -11,36 +11,77 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 pub(super) const FILE: &str = "aside.jsonl";
 
-/// One thing that was set aside: a line of `aside.jsonl`.
-#[derive(Debug, Serialize, Deserialize)]
+/// One thing that was set aside.
+#[derive(Debug)]
 pub(crate) struct Aside {
     /// Why.
     pub reason: String,
     /// When.
     pub set_aside_at: Timestamp,
     /// When it was recorded, as far as that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded_at: Option<Timestamp>,
     /// What.
-    #[serde(flatten)]
     pub what: What,
 }
 
 /// What was set aside.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug)]
 pub(crate) enum What {
     /// An event, as the native format writes it.
     Event(Box<RawValue>),
-    /// Bytes that are no event; what is not UTF-8 in them is lost, but not their digest.
-    Damaged {
-        /// The bytes, as text.
-        text: String,
-        /// How many they were.
-        bytes: usize,
-        /// Their SHA-256.
-        sha256: Digest,
-    },
+    /// Bytes that are no event.
+    Damaged(Damaged),
+}
+
+/// Bytes that are no event; what is not UTF-8 in them is lost, but not their digest.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Damaged {
+    /// The bytes, as text.
+    text: String,
+    /// How many they were.
+    bytes: usize,
+    /// Their SHA-256.
+    sha256: Digest,
+}
+
+/// A line of `aside.jsonl`. Not an enum that is flattened: serde could write that with an event as it stands, and not
+/// read it.
+#[derive(Serialize, Deserialize)]
+struct Line<R, E, D> {
+    reason: R,
+    set_aside_at: Timestamp,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    recorded_at: Option<Timestamp>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    event: Option<E>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    damaged: Option<D>,
+}
+
+impl Aside {
+    fn write(&self, into: &mut Vec<u8>) -> std::io::Result<()> {
+        let (event, damaged) = match &self.what {
+            What::Event(event) => (Some(event), None),
+            What::Damaged(damaged) => (None, Some(damaged)),
+        };
+        let Self { reason, set_aside_at, recorded_at, .. } = self;
+        let (set_aside_at, recorded_at) = (*set_aside_at, *recorded_at);
+        serde_json::to_writer(&mut *into, &Line { reason, set_aside_at, recorded_at, event, damaged })?;
+        into.push(b'\n');
+        Ok(())
+    }
+
+    /// What a line says, if it is one.
+    fn read(line: &[u8]) -> Option<Self> {
+        let line: Line<String, Box<RawValue>, Damaged> = serde_json::from_slice(line).ok()?;
+        let Line { reason, set_aside_at, recorded_at, .. } = line;
+        let what = match (line.event, line.damaged) {
+            (Some(event), None) => What::Event(event),
+            (None, Some(damaged)) => What::Damaged(damaged),
+            _ => return None,
+        };
+        Some(Self { reason, set_aside_at, recorded_at, what })
+    }
 }
 
 impl What {
@@ -57,14 +98,14 @@ impl What {
     /// Bytes that are no event.
     pub fn damaged(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        Self::Damaged { text, bytes: bytes.len(), sha256: Digest::of(bytes) }
+        Self::Damaged(Damaged { text, bytes: bytes.len(), sha256: Digest::of(bytes) })
     }
 
     /// The event, if it still is one that this program knows.
     pub fn to_event(&self) -> Option<Event> {
         match self {
             Self::Event(json) => serde_json::from_str(json.get()).ok(),
-            Self::Damaged { .. } => None,
+            Self::Damaged(_) => None,
         }
     }
 }
@@ -94,9 +135,9 @@ impl Spool {
         };
         let mut unreadable = 0;
         for line in BufReader::new(file).split(b'\n') {
-            match serde_json::from_slice(&line.map_err(failed)?) {
-                Ok(aside) => each(aside),
-                Err(_) => unreadable += 1,
+            match Aside::read(&line.map_err(failed)?) {
+                Some(aside) => each(aside),
+                None => unreadable += 1,
             }
         }
         Ok(unreadable)
@@ -127,7 +168,7 @@ impl Spool {
             return Ok(0);
         }
         // First there, then gone here: a crash in between tries them twice, which changes nothing.
-        self.keep(&events, now)?;
+        self.take_over(&events, now)?;
         let lines = lines(&rest).map_err(failed)?;
         let beside = path.with_extension("jsonl.new");
         std::fs::write(&beside, lines)
@@ -156,9 +197,6 @@ impl Spool {
 
 fn lines(all: &[Aside]) -> std::io::Result<Vec<u8>> {
     let mut lines = Vec::new();
-    for one in all {
-        serde_json::to_writer(&mut lines, one)?;
-        lines.push(b'\n');
-    }
+    all.iter().try_for_each(|one| one.write(&mut lines))?;
     Ok(lines)
 }
