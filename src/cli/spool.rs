@@ -93,7 +93,7 @@ fn status(ctx: &Ctx, args: &StatusArgs) -> Result<Exit> {
             document.section("set_aside", "what was set aside for this ledger", reasons_table(&reasons));
         let file = ours.folder().join("aside.jsonl");
         document.notes.push(format!(
-            "the events are in `{}`; `asmm spool drain --set-aside` tries them again",
+            "`asmm spool drain --set-aside` tries them again; they are in `{}`",
             file.display()
         ));
     }

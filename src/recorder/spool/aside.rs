@@ -200,3 +200,52 @@ fn lines(all: &[Aside]) -> std::io::Result<Vec<u8>> {
     all.iter().try_for_each(|one| one.write(&mut lines))?;
     Ok(lines)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::spool::{MAX_BYTES, segment::Segment};
+    use crate::store::Location;
+
+    const EVENT: &str =
+        r#"{"type":"finish","run_id":"00000000-0000-7000-8000-000000000001","status":"failed"}"#;
+
+    fn aside(what: What) -> Aside {
+        let at = Timestamp::from_micros(1_774_008_000_000_000);
+        Aside { reason: "because".to_owned(), set_aside_at: at, recorded_at: Some(at), what }
+    }
+
+    #[test]
+    fn what_is_set_aside_is_read_and_goes_back() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::of(&Location::new("sqlite:x.db", "asmm"), Some(home.path()), 10).unwrap();
+        let all = [
+            aside(What::event(EVENT.into())),
+            aside(What::damaged(b"\xff{")),
+            aside(What::event(EVENT.into())),
+        ];
+        spool.set_aside(&all).unwrap();
+        let mut read = Vec::new();
+        assert_eq!(spool.read_aside(|one| read.push(one)).unwrap(), 0);
+        assert_eq!(format!("{read:?}"), format!("{all:?}"));
+        // More than the spool may hold: it is only moved.
+        assert!(spool.check_room().is_err());
+        assert_eq!(spool.try_aside_again(Timestamp::from_micros(0)).unwrap(), 2);
+        assert_eq!((spool.status().unwrap().events, spool.status().unwrap().set_aside), (2, 1));
+        assert_eq!(spool.try_aside_again(Timestamp::from_micros(0)).unwrap(), 0);
+    }
+
+    #[test]
+    fn many_go_into_several_segments() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::of(&Location::new("sqlite:x.db", "asmm"), Some(home.path()), MAX_BYTES).unwrap();
+        let long = (Timestamp::from_micros(0), vec![b' '; 5 << 20]);
+        spool.keep_json(&vec![long; 5]).unwrap();
+        let segments = segment::list(spool.folder()).unwrap();
+        assert_eq!(segments.len(), 3);
+        for (_, path) in segments {
+            assert!(!Segment::adopt(&path).unwrap().unwrap().is_too_long());
+        }
+        assert_eq!(spool.status().unwrap().events, 5);
+    }
+}

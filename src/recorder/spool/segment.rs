@@ -246,3 +246,33 @@ fn name(folder: &Path, unnamed: &Path) -> io::Result<PathBuf> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn who_looks_owns_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let segment = Segment::create(folder.path()).unwrap();
+        let path = segment.path().to_owned();
+        assert!(Segment::is_owned(&path).unwrap());
+        assert!(Segment::adopt(&path).unwrap().is_none());
+        drop(segment);
+        assert!(!Segment::is_owned(&path).unwrap());
+        // Somebody looks: who wants to own it waits for that, and gets it.
+        let looking = File::open(&path).unwrap();
+        looking.lock_shared().unwrap();
+        let adopting = thread::spawn({
+            let path = path.clone();
+            move || Segment::adopt(&path).unwrap().is_some()
+        });
+        assert!(!Segment::is_owned(&path).unwrap());
+        drop(looking);
+        assert!(adopting.join().unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!Segment::is_owned(&path).unwrap());
+        assert!(Segment::adopt(&path).unwrap().is_none());
+    }
+}

@@ -149,9 +149,8 @@ fn what_waits_is_shown() {
     run `r` is already finished as `failed`                  2  2026-03-15 11:00:00
 
     UTC (the system's)
-    the events are in
-    `[dir]/home/.local/state/asmm/spool/[ledger]/aside.jsonl`; `asmm
-    spool drain --set-aside` tries them again
+    `asmm spool drain --set-aside` tries them again; they are in
+    `[dir]/home/.local/state/asmm/spool/[ledger]/aside.jsonl`
     --- stderr ---
     ");
     for columns in ["80", "160"] {
@@ -198,7 +197,7 @@ fn what_waits_is_shown() {
 
     UTC (the system's)
 
-    the events are in `[dir]/home/.local/state/asmm/spool/[ledger]/aside.jsonl`; `asmm spool drain --set-aside` tries them again
+    `asmm spool drain --set-aside` tries them again; they are in `[dir]/home/.local/state/asmm/spool/[ledger]/aside.jsonl`
     --- stderr ---
     ");
     assert!(!shown(&[]).contains("hunter2"));
@@ -336,7 +335,13 @@ fn who_waits_too_long_is_set_aside_and_tried_again() {
     let run = json(later.run(&["runs", "show", &id(1), "--format", "json"]));
     assert_eq!(run["llm_calls"], 2);
     assert_eq!(aside(&later).len(), 0);
-    insta::assert_snapshot!(later.snapshot(&["spool", "drain", "--set-aside"]), @"");
+    insta::assert_snapshot!(later.snapshot(&["spool", "drain", "--set-aside"]), @r"
+    exit: 0
+    --- stdout ---
+    nothing waits
+    --- stderr ---
+    nothing is set aside that could be tried again
+    ");
 }
 
 #[test]
@@ -536,10 +541,14 @@ fn a_spool_that_cannot_be_read_is_named() {
     error: `[dir]/home/.local/state/asmm/spool` cannot be read: Not a directory (os error 20)
     ");
     let failed = drain(&sandbox);
-    assert!(failed.code == 1 && failed.stderr.contains("` cannot be read: Not a directory"), "{}", failed.snapshot());
+    assert!(
+        failed.code == 1 && failed.stderr.contains("` cannot be read: Not a directory"),
+        "{}",
+        failed.snapshot()
+    );
     // The ledger is there: an event needs no spool.
     let recorded = start(&sandbox, 1);
-    assert!(recorded.code == 0 && recorded.stderr.contains("warning: the spool `"), "{}", recorded.snapshot());
+    assert_eq!((recorded.code, recorded.stderr.as_str()), (0, ""));
     sandbox.run(&["runs", "show", &id(1)]).success();
     std::fs::remove_file(file).unwrap();
     let folder = folder(&sandbox);
@@ -572,6 +581,37 @@ fn the_doctor_knows_what_waits() {
     assert!(!text.contains("recorders on this machine"), "{text}");
     drain(&sandbox).success();
     assert!(!sandbox.run(&["doctor"]).success().contains("spool"));
+}
+
+#[test]
+fn the_doctor_knows_the_recorders() {
+    let sandbox = super::sqlite();
+    let folder = folder(&sandbox).join("recorders");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, process, is_running, is_connected) in
+        [("1", 41, false, true), ("2", 42, true, true), ("3", 43, true, false)]
+    {
+        let report = serde_json::json!({
+            "process": process, "started_at": "2026-03-15T11:00:00Z", "updated_at": format!("2026-03-15T11:30:0{name}Z"),
+            "level": "buffered", "is_running": is_running, "accepted": 1000, "queued": 1, "delivered": 900,
+            "spooled": 98, "in_spool": 97, "waiting": 0, "set_aside": 2, "dropped": 0, "adopted": 0, "failures": 3,
+            "is_connected": is_connected,
+        });
+        std::fs::write(folder.join(format!("{name}.json")), report.to_string()).unwrap();
+    }
+    std::fs::write(folder.join("4.json"), "{").unwrap();
+    let shown = sandbox.with_env("COLUMNS", "160").run(&["doctor"]).success();
+    let table = shown.split("recorders on this machine").nth(1).unwrap();
+    insta::assert_snapshot!(table, @r"
+    , newest first
+    process  updated              state      level     accepted  queued  delivered  spooled  in spool  set aside  lost
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+         43  2026-03-15 11:30:03  waiting    buffered     1,000       1        900       98        97          2     0
+         42  2026-03-15 11:30:02  connected  buffered     1,000       1        900       98        97          2     0
+         41  2026-03-15 11:30:01  ended      buffered     1,000       1        900       98        97          2     0
+
+    UTC (the system's) · catalogue 2026-11-20
+    ");
 }
 
 #[test]
