@@ -53,6 +53,7 @@ pub struct Ctx {
     pub(crate) clock: Clock,
     pub(crate) location: Location,
     config: ConfigFile,
+    spool_max_bytes: u64,
     color: ColorChoice,
 }
 
@@ -71,12 +72,16 @@ impl Ctx {
         let schema =
             given(&global.schema).or_else(|| config.schema.clone()).unwrap_or_else(|| "asmm".to_owned());
         let clock = Clock::from_setting(given(&global.now).as_deref())?;
-        Ok(Self { clock, location: Location::new(url, schema), config, color: global.color })
+        // A wrong limit is said at once, not on the day when the ledger is away.
+        let spool_max_bytes = config.recorder.spool_max_bytes()?;
+        let location = Location::new(url, schema);
+        Ok(Self { clock, location, config, spool_max_bytes, color: global.color })
     }
 
     /// The same settings, for another ledger.
     pub(crate) fn at(&self, location: Location) -> Self {
-        Self { location, clock: self.clock, config: self.config.clone(), color: self.color }
+        let Self { clock, spool_max_bytes, color, .. } = *self;
+        Self { location, clock, config: self.config.clone(), spool_max_bytes, color }
     }
 
     /// The ledger, ready for use. Names that were recorded through SQL are resolved and priced first.
@@ -108,7 +113,7 @@ impl Ctx {
 
     /// Where what cannot be recorded waits.
     pub(crate) fn spool(&self) -> Result<Spool> {
-        Spool::of(&self.location, None, self.config.recorder.spool_max_bytes()?)
+        Spool::of(&self.location, None, self.spool_max_bytes)
     }
 
     /// What a report is about, for its footer.

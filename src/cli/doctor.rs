@@ -133,9 +133,9 @@ fn with_recorders(ctx: &Ctx, mut document: Document) -> Document {
     match spool.status() {
         Ok(status) if status.events + status.set_aside == 0 => {}
         Ok(status) => document.notes.push(format!(
-            "the spool of this machine holds {} that wait and {} set aside: `asmm spool status`",
-            counted(status.events, "event", "events"),
-            counted(status.set_aside, "event", "events"),
+            "{} in the spool of this machine, {} set aside: see `asmm spool status`",
+            counted(status.events, "event waits", "events wait"),
+            counted(status.set_aside, "is", "are"),
         )),
         Err(error) => document.notes.push(format!("the spool of this machine cannot be read: {error}")),
     }

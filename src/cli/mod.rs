@@ -17,6 +17,7 @@ mod log;
 mod migrate;
 mod prices;
 mod prompts;
+mod recording;
 mod replay;
 mod runs;
 mod spend;

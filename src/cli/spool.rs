@@ -1,8 +1,10 @@
 //! `asmm spool`: what waits on disk because the ledger could not be reached.
 
+pub(crate) mod older;
+
 use super::args::OutputArgs;
 use super::context::{Ctx, Exit, counted, print_line, say};
-use super::runs::record::drain;
+use super::recording::drain;
 use crate::domain::Timestamp;
 use crate::error::Result;
 use crate::recorder::spool::{SpoolStatus, all_spools, spool_home};
@@ -57,6 +59,7 @@ fn status(ctx: &Ctx, args: &StatusArgs) -> Result<Exit> {
     let mut spools: Vec<SpoolStatus> = Vec::new();
     let mut reasons = Reasons::new();
     for spool in all_spools(&spool_home()?)? {
+        let spool = if spool.folder() == ours.folder() { ours.clone() } else { spool };
         let status = spool.status()?;
         if spool.folder() == ours.folder() {
             spool.read_aside(|aside| {
@@ -90,8 +93,15 @@ fn status(ctx: &Ctx, args: &StatusArgs) -> Result<Exit> {
             document.section("set_aside", "what was set aside for this ledger", reasons_table(&reasons));
         let file = ours.folder().join("aside.jsonl");
         document.notes.push(format!(
-            "the events are in `{}`; `asmm spool drain --set-aside` tries them again",
+            "`asmm spool drain --set-aside` tries them again; they are in `{}`",
             file.display()
+        ));
+    }
+    let older = older::path(ctx)?;
+    if older.metadata().is_ok_and(|file| file.len() > 0) {
+        document.notes.push(format!(
+            "events that an earlier version of asmm left wait in `{}`; `asmm spool drain` delivers them too",
+            older.display()
         ));
     }
     ctx.print_document(&document, args.output.format.into())?;
@@ -126,31 +136,47 @@ fn reasons_table(reasons: &Reasons) -> Table {
 async fn drain_now(ctx: &Ctx, args: &DrainArgs) -> Result<Exit> {
     let spool = ctx.spool()?;
     if args.set_aside {
-        let count = spool.try_aside_again(ctx.clock.now())?;
-        if count > 0 {
-            say(&format!(
+        match spool.try_aside_again(ctx.clock.now())? {
+            0 => say("nothing is set aside that could be tried again"),
+            count => say(&format!(
                 "{} tried again",
                 counted(count, "event that was set aside is", "events that were set aside are")
-            ));
+            )),
         }
     }
     let store = ctx.store_as_is().await?;
     let Some(drained) = drain(ctx, &spool, &store).await? else {
-        print_line(if spool.is_empty()? {
-            "nothing waits"
+        if spool.is_empty()? {
+            print_line("nothing waits")?;
         } else {
-            "another process is delivering what waits"
-        })?;
+            print_line("another process is delivering what waits")?;
+            say("hint: `asmm spool status` shows what is left of it");
+        }
         return Ok(Exit::Fine);
     };
-    let left = spool.status()?;
-    if left.owned > 0 {
-        let owned = counted(left.owned, "segment belongs", "segments belong");
-        say(&format!("{owned} to a running process, which delivers what is in them itself"));
+    match (&drained.last_wait, drained.waiting) {
+        (None, _) => {}
+        (Some(wait), 1) => {
+            say(&format!("warning: 1 event still waits: {wait}"));
+            say("hint: it is tried again for a day, then it is set aside");
+        }
+        (Some(wait), count) => {
+            say(&format!("warning: {count} events still wait, the last because: {wait}"));
+            say("hint: they are tried again for a day, then they are set aside");
+        }
     }
-    print_line(&format!(
-        "{} delivered, {} still waiting, {} set aside",
-        drained.delivered, drained.waiting, drained.set_aside
-    ))?;
+    let owned = spool.status()?.owned;
+    match owned {
+        0 => {}
+        1 => say("1 segment belongs to a running process, which delivers what is in it"),
+        count => say(&format!("{count} segments belong to running processes, which deliver what is in them")),
+    }
+    let counts = (drained.delivered, drained.waiting, drained.set_aside);
+    print_line(&match counts {
+        (0, 0, 0) if owned == 0 => "nothing waits".to_owned(),
+        (delivered, waiting, set_aside) => {
+            format!("{delivered} delivered, {waiting} still waiting, {set_aside} set aside")
+        }
+    })?;
     Ok(if drained.waiting + drained.set_aside > 0 { Exit::Flawed } else { Exit::Fine })
 }

@@ -146,8 +146,9 @@ impl RecorderFile {
     pub fn spool_max_bytes(&self) -> Result<u64> {
         match std::env::var("ASMM_SPOOL_MAX_BYTES").ok().filter(|value| !value.is_empty()) {
             Some(text) => text.parse().map_err(|_| {
-                Error::usage("ASMM_SPOOL_MAX_BYTES is no number of bytes")
-                    .hint("such as 1073741824 for 1 GiB")
+                let shown: String = text.chars().take(60).collect();
+                Error::usage(format!("`{shown}` (ASMM_SPOOL_MAX_BYTES) is not a number of bytes"))
+                    .hint("write digits only: 1073741824 for 1 GiB")
             }),
             None => Ok(self.spool_max_bytes.unwrap_or(spool::MAX_BYTES)),
         }

@@ -3,7 +3,7 @@
 use super::{AtArgs, TAMPERED, inputs, intact, print_text, text};
 use crate::cli::args::IfGiven;
 use crate::cli::context::{Ctx, Exit, print_line, say};
-use crate::cli::runs::record::record_all;
+use crate::cli::recording::record_all;
 use crate::domain::{CallId, CallPrompt, Event, RunId, SentPrompt, StepId};
 use crate::error::{Error, Result};
 use crate::guard::{About, Decisions, Guarded};

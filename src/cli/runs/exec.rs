@@ -1,8 +1,9 @@
 //! `asmm runs exec`: a command as a run.
 
-use super::record::{labels, new_run_id, record};
+use super::record::{labels, new_run_id};
 use crate::cli::args::IfGiven;
 use crate::cli::context::{Ctx, Exit, say};
+use crate::cli::recording::record;
 use crate::domain::{Event, FinishRun, RunId, StartRun, Status};
 use crate::error::Result;
 use clap::Args;

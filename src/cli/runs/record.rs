@@ -1,28 +1,19 @@
 //! Recording from the shell: start, step, call, finish.
 //!
-//! These commands fail open: when the ledger is out of reach the event waits in the spool, stderr says so, and
-//! the exit code is 0, so that no pipeline breaks for its bookkeeping.
+//! These commands fail open: see [`crate::cli::recording`].
 
 use crate::cli::args::{IfGiven, parse_time};
-use crate::cli::context::{Ctx, Exit, counted, print_line, say};
+use crate::cli::context::{Ctx, Exit, print_line};
+use crate::cli::recording::record;
 use crate::cli::runs::prompt::PromptArgs;
 use crate::domain::{
     Call, CallId, Event, FinishRun, FinishStep, Outcome, RunId, StartRun, StartStep, Status, StepId,
     Timestamp, TokenUsage,
 };
-use crate::error::{Error, ErrorKind, Result};
-use crate::recorder::Door;
-use crate::recorder::spool::{self, Drained, Spool};
-use crate::store::Store;
+use crate::error::{Error, Result};
 use clap::{Args, ValueEnum};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
-use tokio::sync::Mutex;
 use uuid::Uuid;
-
-/// How long a pipeline waits for the ledger before the event goes to the spool.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(crate) struct StrictArgs {
@@ -301,110 +292,4 @@ pub(super) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(labels)
-}
-
-/// Records one event, or, when the ledger is out of reach, keeps it for later.
-pub(in crate::cli) async fn record(ctx: &Ctx, event: Event, strict: bool) -> Result<()> {
-    record_all(ctx, vec![event], strict).await
-}
-
-/// Records what belongs together, or, when the ledger is out of reach, keeps it for later.
-pub(in crate::cli) async fn record_all(ctx: &Ctx, events: Vec<Event>, strict: bool) -> Result<()> {
-    let now = ctx.clock.now();
-    events.iter().try_for_each(|event| event.check(now))?;
-    let outcome = match tokio::time::timeout(PATIENCE, reach(ctx, &events)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(spool::no_answer(PATIENCE)),
-    };
-    match outcome {
-        Err(error) if !strict && fails_open(ctx, &error) => {
-            say(&format!("warning: {error}"));
-            keep(ctx, events);
-            Ok(())
-        }
-        outcome => outcome,
-    }
-}
-
-/// Whether the event is kept for later: the ledger is out of reach, or what the event names may still wait itself.
-fn fails_open(ctx: &Ctx, error: &Error) -> bool {
-    let may_come = || ctx.spool().and_then(|spool| spool.is_empty()).is_ok_and(|is_empty| !is_empty);
-    match error.kind() {
-        ErrorKind::Ledger | ErrorKind::Database | ErrorKind::Io => true,
-        ErrorKind::NotFound => may_come(),
-        _ => false,
-    }
-}
-
-/// Spools events. When that fails too they are lost, and the pipeline still goes on.
-fn keep(ctx: &Ctx, mut events: Vec<Event>) {
-    let now = ctx.clock.now();
-    for event in &mut events {
-        // It ended now, not when the ledger is told of it.
-        if let Event::Finish(FinishRun { completed_at, .. })
-        | Event::FinishStep(FinishStep { completed_at, .. }) = event
-        {
-            completed_at.get_or_insert(now);
-        }
-    }
-    // The spool is a place where texts lie as well.
-    let (admitted, decided) = ctx.door().admit_to_disk(&events);
-    let all: Vec<Event> = admitted.into_iter().map(Cow::into_owned).chain(decided).collect();
-    let what = if events.len() == 1 { "the event waits" } else { "the events wait" };
-    match ctx.spool().and_then(|spool| spool.keep(&all, now).map(|()| spool)) {
-        Ok(spool) => say(&format!(
-            "warning: {what} in the spool `{}`, and is recorded when the ledger is back",
-            spool.folder().display()
-        )),
-        Err(error) => {
-            say(&format!("warning: {error}"));
-            say("warning: it is lost: neither the ledger nor the spool can take it");
-        }
-    }
-}
-
-async fn reach(ctx: &Ctx, events: &[Event]) -> Result<()> {
-    let store: Store = ctx.store_as_is().await?;
-    // Where there is no place for a spool, nothing waits in it.
-    if let Ok(spool) = ctx.spool() {
-        match drain(ctx, &spool, &store).await {
-            // The ledger is there; that the spool cannot be read must not keep this event out of it.
-            Err(error) if error.kind() == ErrorKind::Io => say(&format!("warning: {error}")),
-            outcome => drop(outcome?),
-        }
-    }
-    let mut all = Vec::with_capacity(events.len());
-    let mut door = ctx.door();
-    for event in events {
-        if Door::is_for(event) {
-            all.extend(door.admit(Some(&store), event.clone()).await?);
-        } else {
-            all.push(event.clone());
-        }
-    }
-    // Not read back: a user who may only write (`asmm_writer`) could not.
-    let applied = store.apply(&all).await?;
-    if let Some((_, call_id)) = applied.calls.conflict.first() {
-        return Err(spool::conflict(call_id));
-    }
-    applied.refused.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
-}
-
-/// Delivers what others left in the spool, and says so. None if another process is at it.
-pub(in crate::cli) async fn drain(ctx: &Ctx, spool: &Spool, store: &Store) -> Result<Option<Drained>> {
-    let door = Mutex::new(ctx.door());
-    let drained = spool::drain_left(spool, store, &door, PATIENCE, ctx.clock.now()).await?;
-    if let Some(drained) = &drained {
-        if drained.delivered > 0 {
-            let one = "event that waited in the spool is";
-            let events = counted(drained.delivered, one, "events that waited in the spool are");
-            say(&format!("{events} recorded now"));
-        }
-        if let Some(reason) = &drained.last_reason {
-            let events = counted(drained.set_aside, "event of the spool is", "events of the spool are");
-            say(&format!("warning: {events} set aside: {reason}"));
-            say("hint: `asmm spool status` shows what is set aside, and why");
-        }
-    }
-    Ok(drained)
 }

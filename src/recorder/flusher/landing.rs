@@ -125,7 +125,7 @@ impl Flusher {
                 self.shared.counters.delivered.fetch_sub(1, Ordering::Relaxed);
             }
             let at = one.place.and_then(|place| times.get(place).copied()).unwrap_or(now);
-            match sort(one, at, now) {
+            match sort(&one, at, now) {
                 Ok(Sorted::Waits(json)) => waiting.push((at, json)),
                 Ok(Sorted::Aside(aside)) => set_aside.push(aside),
                 Err(error) => self.refused_warning.say(&error.to_string()),

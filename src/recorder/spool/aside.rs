@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 pub(super) const FILE: &str = "aside.jsonl";
 
-/// One thing that was set aside: a line of `aside.jsonl`.
+/// One thing that was set aside.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Aside {
     /// Why.
@@ -128,7 +128,7 @@ impl Spool {
             return Ok(0);
         }
         // First there, then gone here: a crash in between tries them twice, which changes nothing.
-        self.keep(&events, now)?;
+        self.take_over(&events, now)?;
         let lines = lines(&rest).map_err(failed)?;
         let beside = path.with_extension("jsonl.new");
         std::fs::write(&beside, lines)
@@ -162,4 +162,52 @@ fn lines(all: &[Aside]) -> std::io::Result<Vec<u8>> {
         lines.push(b'\n');
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::spool::{MAX_BYTES, segment::Segment};
+    use crate::store::Location;
+
+    const EVENT: &str =
+        r#"{"type":"finish","run_id":"00000000-0000-7000-8000-000000000001","status":"failed"}"#;
+
+    fn at() -> Timestamp {
+        Timestamp::from_micros(1_774_008_000_000_000)
+    }
+
+    fn event() -> Aside {
+        Aside::event("because".to_owned(), EVENT.into(), at(), at())
+    }
+
+    #[test]
+    fn what_is_set_aside_is_read_and_goes_back() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::of(&Location::new("sqlite:x.db", "asmm"), Some(home.path()), 10).unwrap();
+        let all = [event(), Aside::damaged("because".to_owned(), b"\xff{", at()), event()];
+        spool.set_aside(&all).unwrap();
+        let mut read = Vec::new();
+        assert_eq!(spool.read_aside(|one| read.push(one)).unwrap(), 0);
+        assert_eq!(format!("{read:?}"), format!("{all:?}"));
+        // More than the spool may hold: it is only moved.
+        assert!(spool.check_room().is_err());
+        assert_eq!(spool.try_aside_again(Timestamp::from_micros(0)).unwrap(), 2);
+        assert_eq!((spool.status().unwrap().events, spool.status().unwrap().set_aside), (2, 1));
+        assert_eq!(spool.try_aside_again(Timestamp::from_micros(0)).unwrap(), 0);
+    }
+
+    #[test]
+    fn many_go_into_several_segments() {
+        let home = tempfile::tempdir().unwrap();
+        let spool = Spool::of(&Location::new("sqlite:x.db", "asmm"), Some(home.path()), MAX_BYTES).unwrap();
+        let long = (Timestamp::from_micros(0), vec![b' '; 5 << 20]);
+        spool.keep_json(&vec![long; 5]).unwrap();
+        let segments = segment::list(spool.folder()).unwrap();
+        assert_eq!(segments.len(), 3);
+        for (_, path) in segments {
+            assert!(!Segment::adopt(&path).unwrap().unwrap().is_too_long());
+        }
+        assert_eq!(spool.status().unwrap().events, 5);
+    }
 }

@@ -5,6 +5,7 @@ use super::segment::{self, Segment};
 use super::{Aside, Spool, to_json};
 use crate::domain::{Event, RunId, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::mask_secrets;
 use crate::recorder::Door;
 use crate::store::{Applied, Store};
 use futures_util::future::try_join_all;
@@ -28,6 +29,14 @@ pub(crate) enum Fate {
     Refused(Error),
 }
 
+impl Fate {
+    /// Why, in words. They may repeat a part of a text: a secret in it is not written down.
+    fn reason(&self) -> String {
+        let (Self::Waits(error) | Self::Refused(error)) = self;
+        mask_secrets(&error.to_string())
+    }
+}
+
 /// An event that is not in the ledger.
 #[derive(Debug)]
 pub(crate) struct Undelivered {
@@ -46,6 +55,8 @@ pub(crate) struct Drained {
     pub delivered: u64,
     /// Events that wait for what they name.
     pub waiting: u64,
+    /// What the last of them waits for.
+    pub last_wait: Option<String>,
     /// Events that were refused, and damaged ones: set aside.
     pub set_aside: u64,
     /// Why the last one was set aside.
@@ -238,8 +249,12 @@ async fn drain_segment(
             for one in undelivered {
                 drained.delivered -= u64::from(one.place.is_some());
                 let at = one.place.and_then(|place| times.get(place).copied()).unwrap_or(now);
-                match sort(one, at, now)? {
-                    Sorted::Waits(json) => waiting.push((at, json)),
+                let wait = matches!(&one.fate, Fate::Waits(_)).then(|| one.fate.reason());
+                match sort(&one, at, now)? {
+                    Sorted::Waits(json) => {
+                        waiting.push((at, json));
+                        drained.last_wait = wait;
+                    }
                     Sorted::Aside(aside) => set_aside.push(aside),
                 }
             }
@@ -268,14 +283,13 @@ pub(crate) enum Sorted {
 }
 
 /// An event that has waited long enough is set aside.
-pub(crate) fn sort(one: Undelivered, at: Timestamp, now: Timestamp) -> Result<Sorted> {
+pub(crate) fn sort(one: &Undelivered, at: Timestamp, now: Timestamp) -> Result<Sorted> {
     let json = to_json(&one.event)?;
     let waits = matches!(one.fate, Fate::Waits(_)) && now.micros() - at.micros() <= WAITS_AT_MOST_MICROS;
     if waits {
         return Ok(Sorted::Waits(json));
     }
-    let (Fate::Waits(error) | Fate::Refused(error)) = one.fate;
-    Ok(Sorted::Aside(Aside::event(error.to_string(), json, at, now)))
+    Ok(Sorted::Aside(Aside::event(one.fate.reason(), json, at, now)))
 }
 
 /// An event of the spool; one that this program cannot read is set aside.

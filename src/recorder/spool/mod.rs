@@ -67,29 +67,32 @@ impl Spool {
     /// The folder, made if need be.
     pub fn make(&self) -> Result<()> {
         let failed = |e| Error::io(format!("the spool `{}` cannot be made", self.folder.display()), e);
-        if self.folder.is_dir() {
+        let named = self.folder.join("ledger");
+        if named.exists() {
             return Ok(());
         }
         // Texts lie here: they are their owner's only.
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
-        std::fs::write(self.folder.join("ledger"), format!("{}\n", self.ledger)).map_err(failed)
+        std::fs::write(named, format!("{}\n", self.ledger)).map_err(failed)
     }
 
     /// Begins a segment, unless the spool is full.
     fn begin(&self) -> Result<Segment> {
         self.make()?;
-        let bytes = self.bytes()?;
-        if bytes >= self.max_bytes {
-            return Err(Error::io(
-                format!("the spool `{}` is full", self.folder.display()),
-                std::io::Error::other(format!(
-                    "{bytes} bytes wait in it, and its limit is {}",
-                    self.max_bytes
-                )),
-            )
-            .hint("bring the ledger back; `asmm spool drain` then delivers what waits"));
-        }
+        self.check_room()?;
         Segment::create(&self.folder)
+    }
+
+    fn check_room(&self) -> Result<()> {
+        let (bytes, limit) = (self.bytes()?, self.max_bytes);
+        if bytes < limit {
+            return Ok(());
+        }
+        let folder = self.folder.display();
+        Err(Error::database(format!(
+            "the spool `{folder}` is full: it holds {bytes} bytes, and may hold {limit}"
+        ))
+        .hint("bring the ledger back and run `asmm spool drain`, or raise ASMM_SPOOL_MAX_BYTES"))
     }
 
     /// How much lies in it.
@@ -103,25 +106,48 @@ impl Spool {
     /// Keeps events until the ledger is back: safe on disk when this returns.
     ///
     /// They go behind everything that was left here by others, so that the order stays.
+    ///
+    /// # Errors
+    /// When the spool is full or cannot be written.
     pub fn keep(&self, events: &[Event], at: Timestamp) -> Result<()> {
-        let events = events.iter().map(|event| Ok((at, to_json(event)?)));
-        self.keep_json(&events.collect::<Result<Vec<_>>>()?)
+        self.keep_json(&with_times(events, at)?)
     }
 
     /// Keeps events, each as JSON, that were recorded at the time given.
     pub fn keep_json(&self, events: &[(Timestamp, Vec<u8>)]) -> Result<()> {
-        let failed = |e| Error::io(format!("the spool `{}` cannot be written", self.folder.display()), e);
-        let mut bytes = Vec::new();
-        events.iter().for_each(|(at, json)| record::encode(*at, json, &mut bytes));
-        let newest = match segment::list(&self.folder)?.pop() {
-            Some((_, path)) => Segment::adopt(&path)?.filter(|segment| !segment.is_full()),
-            None => None,
-        };
-        let mut segment = match newest {
-            Some(segment) => segment,
-            None => self.begin()?,
-        };
-        segment.end_line().and_then(|()| segment.append(&bytes)).and_then(|()| segment.sync()).map_err(failed)
+        self.check_room()?;
+        self.put(events)
+    }
+
+    /// Keeps events that lie elsewhere on this disk and are removed there: a full spool takes them as well.
+    pub fn take_over(&self, events: &[Event], at: Timestamp) -> Result<()> {
+        self.put(&with_times(events, at)?)
+    }
+
+    fn put(&self, events: &[(Timestamp, Vec<u8>)]) -> Result<()> {
+        self.make()?;
+        let newest = segment::list(&self.folder)?.pop();
+        // One that cannot be read, as when another user wrote it, must not keep these from the disk.
+        let newest = newest.and_then(|(_, path)| Segment::adopt(&path).ok().flatten());
+        let mut segment = newest.filter(|segment| !segment.is_full());
+        let mut events = events.iter().peekable();
+        while events.peek().is_some() {
+            let mut current = match segment.take() {
+                Some(segment) => segment,
+                None => Segment::create(&self.folder)?,
+            };
+            let mut bytes = Vec::new();
+            // A segment that is much longer could not be read again.
+            while current.length() + (bytes.len() as u64) < segment::SEGMENT_BYTES
+                && let Some((at, json)) = events.next()
+            {
+                record::encode(*at, json, &mut bytes);
+            }
+            let written =
+                current.end_line().and_then(|()| current.append(&bytes)).and_then(|()| current.sync());
+            written.map_err(|e| Error::io(format!("`{}` cannot be written", current.path().display()), e))?;
+        }
+        Ok(())
     }
 
     /// Whether anything waits here.
@@ -188,6 +214,10 @@ fn forget_old_reports(folder: &Path) -> std::io::Result<()> {
 /// Where the spools of all ledgers are.
 pub(crate) fn spool_home() -> Result<PathBuf> {
     Ok(settings::state_home()?.join("asmm").join("spool"))
+}
+
+fn with_times(events: &[Event], at: Timestamp) -> Result<Vec<(Timestamp, Vec<u8>)>> {
+    events.iter().map(|event| Ok((at, to_json(event)?))).collect()
 }
 
 /// An event as the native format writes it, without the line end.

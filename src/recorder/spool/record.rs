@@ -75,15 +75,12 @@ impl<'a> Iterator for Pieces<'a> {
             return Some(Piece::Event { at, json });
         }
         let start = self.at;
-        match memchr::memchr(b'\n', rest) {
-            Some(end) => {
-                self.at += end + 1;
-                Some(Piece::Damaged(start..start + end))
-            }
-            None => {
-                self.at = self.bytes.len();
-                Some(Piece::Cut(start..self.at))
-            }
+        if let Some(end) = memchr::memchr(b'\n', rest) {
+            self.at += end + 1;
+            Some(Piece::Damaged(start..start + end))
+        } else {
+            self.at = self.bytes.len();
+            Some(Piece::Cut(start..self.at))
         }
     }
 }
@@ -120,7 +117,9 @@ mod tests {
     fn three() -> (Vec<u8>, Vec<String>) {
         let events: Vec<String> = (0..3).map(|n| format!("{{\"n\":{n},\"text\":\"é\"}}")).collect();
         let mut bytes = Vec::new();
-        events.iter().for_each(|event| encode(at(), event.as_bytes(), &mut bytes));
+        for event in &events {
+            encode(at(), event.as_bytes(), &mut bytes);
+        }
         (bytes, events)
     }
 

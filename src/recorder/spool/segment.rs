@@ -81,16 +81,30 @@ impl Segment {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if is_locked(&file).map_err(failed)? => return Ok(None),
+                // Somebody only looks whether it is owned, and is gone in a moment.
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
         }
         let found = file.metadata().map_err(failed)?;
         // Its owner may have removed or replaced it while we came.
         let is_current =
             std::fs::metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == (found.dev(), found.ino()));
         Ok(is_current.then(|| Self { path: path.to_owned(), length: found.len(), file }))
+    }
+
+    /// Whether somebody owns the segment. Whoever asks keeps nobody from owning it: see [`Segment::adopt`].
+    pub fn is_owned(path: &Path) -> Result<bool> {
+        let failed = |e| Error::io(format!("`{}` cannot be read", path.display()), e);
+        match File::open(path) {
+            Ok(file) => is_locked(&file).map_err(failed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Where it is.
@@ -172,7 +186,9 @@ impl Segment {
     /// Puts other events in its place: those that still wait. All or nothing, and nobody's afterwards.
     pub fn replace(self, events: &[(Timestamp, Vec<u8>)]) -> io::Result<()> {
         let mut bytes = Vec::new();
-        events.iter().for_each(|(at, json)| record::encode(*at, json, &mut bytes));
+        for (at, json) in events {
+            record::encode(*at, json, &mut bytes);
+        }
         let beside = self.path.with_extension(format!("new-{}", uuid::Uuid::now_v7().simple()));
         let written = OpenOptions::new()
             .write(true)
@@ -198,6 +214,15 @@ impl Segment {
     }
 }
 
+/// Whether an owner has locked it. Owners lock it for themselves alone; who looks shares it for a moment.
+fn is_locked(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// How many events there are, and when the oldest was put there.
 pub(crate) fn census(bytes: &[u8]) -> (u64, Option<Timestamp>) {
     let times = Pieces::new(bytes).filter_map(|piece| match piece {
@@ -219,5 +244,35 @@ fn name(folder: &Path, unnamed: &Path) -> io::Result<PathBuf> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn who_looks_owns_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let segment = Segment::create(folder.path()).unwrap();
+        let path = segment.path().to_owned();
+        assert!(Segment::is_owned(&path).unwrap());
+        assert!(Segment::adopt(&path).unwrap().is_none());
+        drop(segment);
+        assert!(!Segment::is_owned(&path).unwrap());
+        // Somebody looks: who wants to own it waits for that, and gets it.
+        let looking = File::open(&path).unwrap();
+        looking.lock_shared().unwrap();
+        let adopting = thread::spawn({
+            let path = path.clone();
+            move || Segment::adopt(&path).unwrap().is_some()
+        });
+        assert!(!Segment::is_owned(&path).unwrap());
+        drop(looking);
+        assert!(adopting.join().unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!Segment::is_owned(&path).unwrap());
+        assert!(Segment::adopt(&path).unwrap().is_none());
     }
 }

@@ -31,10 +31,7 @@ impl Spool {
         let mut status =
             SpoolStatus { ledger: self.ledger.clone(), bytes: self.bytes()?, ..SpoolStatus::default() };
         for (_, path) in segment::list(self.folder())? {
-            let adopted = Segment::adopt(&path)?;
-            let is_owned = adopted.is_none();
-            // Not to be kept from its owner while it is read.
-            drop(adopted);
+            let is_owned = Segment::is_owned(&path)?;
             let Ok(bytes) = std::fs::read(&path) else { continue };
             let (events, oldest) = segment::census(&bytes);
             if events == 0 && is_owned {
@@ -63,8 +60,11 @@ pub(crate) fn all_spools(home: &Path) -> Result<Vec<Spool>> {
     let mut spools = Vec::new();
     for entry in entries {
         let folder = entry.map_err(failed)?.path();
-        if let Ok(ledger) = std::fs::read_to_string(folder.join("ledger")) {
-            spools.push(Spool { folder, ledger: ledger.trim().to_owned(), max_bytes: MAX_BYTES });
+        if folder.is_dir() {
+            // Whoever made the folder may have died before the name was written.
+            let ledger = std::fs::read_to_string(folder.join("ledger")).unwrap_or_default();
+            let ledger = if ledger.is_empty() { "not known" } else { ledger.trim() }.to_owned();
+            spools.push(Spool { folder, ledger, max_bytes: MAX_BYTES });
         }
     }
     spools.sort_by(|one, other| one.ledger.cmp(&other.ledger));

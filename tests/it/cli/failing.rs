@@ -1,23 +1,14 @@
 //! The ledger is out of reach: recording goes on, what was recorded waits, and arrives once and in order.
 
-use super::{Both, id, json};
+use super::{Both, id, json, spool};
 use crate::support::{Output, Sandbox};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A URL with a password, on a port where nobody listens.
-fn nobody() -> String {
+pub fn nobody() -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     format!("postgres://writer:hunter2@127.0.0.1:{port}/nowhere")
-}
-
-fn spool_files(sandbox: &Sandbox) -> Vec<PathBuf> {
-    let folder = sandbox.path().join("home/.local/state/asmm/spool");
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files
 }
 
 /// The port and the spool's name differ from run to run.
@@ -46,7 +37,7 @@ fn an_unreachable_ledger_stops_no_pipeline() {
     00000000-0000-7000-8000-000000000001
     --- stderr ---
     warning: `postgres://127.0.0.1:[port]/nowhere (schema asmm)`: the ledger cannot be reached: Connection refused (os error 111)
-    warning: the event waits in `[dir]/home/.local/state/asmm/spool/[ledger].jsonl` and is recorded when the ledger is back
+    warning: the event waits in the spool `[dir]/home/.local/state/asmm/spool/[ledger]` and is recorded when the ledger is back
     ");
     insta::assert_snapshot!(shown(sandbox.run(&["runs", "start", "--pipeline", "p", "--strict"])), @r"
     exit: 7
@@ -78,16 +69,18 @@ fn an_unreachable_ledger_stops_no_pipeline() {
     hint: is the database up, and is --database (ASMM_DATABASE_URL) right?
     ");
 
-    let files = spool_files(&sandbox);
-    assert_eq!(files.len(), 1);
-    assert!(!files[0].display().to_string().contains("hunter2"));
-    let spooled = std::fs::read_to_string(&files[0]).unwrap();
-    assert!(!spooled.contains("hunter2"));
-    let kinds: Vec<_> = spooled.lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+    let files = spool::everything(&sandbox);
+    assert_eq!(files.len(), 2, "the segment, and which ledger it is for");
+    for (path, text) in &files {
+        assert!(!path.display().to_string().contains("hunter2") && !text.contains("hunter2"), "{text}");
+    }
+    let events = spool::events(&sandbox);
+    let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["run", "step", "call", "finish_step", "finish", "run", "finish"]);
-    assert!(spooled.lines().nth(4).unwrap().contains("2026-03-15T12:00:00Z"), "it ended when it ended");
+    assert_eq!(events[4]["completed_at"], "2026-03-15T12:00:00Z", "it ended when it ended");
     // By hand, into another ledger, and twice.
     let other = Sandbox::new();
+    let spooled: String = events.iter().map(|event| format!("{event}\n")).collect();
     for _ in 0..2 {
         other.run_with_input(&["import", "jsonl", "--strict"], &spooled).success();
     }
@@ -119,8 +112,7 @@ fn what_waited_arrives_once_and_in_order() {
         assert!(recorded.stderr.contains("is not migrated") && recorded.code == 0, "{}", recorded.snapshot());
     }
     sandbox.run(&["runs", "finish", "--run-id", &run]).success();
-    let spool = spool_files(&sandbox).remove(0);
-    let spooled = std::fs::read_to_string(&spool).unwrap();
+    let [(spool, spooled)] = spool::segments(&sandbox).try_into().expect("one segment");
     assert_eq!(spooled.lines().count(), 5);
 
     sandbox.run(&["migrate"]).success();
@@ -131,20 +123,27 @@ fn what_waited_arrives_once_and_in_order() {
     --- stderr ---
     5 events that waited in the spool are recorded now
     ");
-    assert_eq!(std::fs::read_to_string(&spool).unwrap(), "");
+    assert_eq!(spool::segments(&next), []);
     let show = || json(next.run(&["runs", "show", &run, "--format", "json"]));
     let shown = show();
     assert_eq!((&shown["status"], &shown["llm_calls"]), (&"succeeded".into(), &3.into()));
     assert_eq!(shown["completed_at"], "2026-03-15T12:00:00Z", "not when it was delivered");
     assert_eq!(shown["estimated_cost_usd"], "0.0075");
-    // A spool that was delivered and could not be emptied is harmless; what is refused is put aside.
-    let torn = format!("{spooled}{{\"type\":\"call\",\"run_id\"");
-    std::fs::write(&spool, torn).unwrap();
-    let again = next.run(&["runs", "start", "--pipeline", "q", "--run-id", &id(20)]);
-    assert_eq!(again.code, 0, "{}", again.snapshot());
-    assert!(again.stderr.contains("1 refused event is kept in"), "{}", again.snapshot());
+    // A spool that was delivered and could not be removed is harmless; what is damaged is set aside.
+    std::fs::write(&spool, format!("{spooled}0123abcd 999 {{\"type\":\"call\"")).unwrap();
+    insta::assert_snapshot!(next.run(&["runs", "start", "--pipeline", "q", "--run-id", &id(20)]).snapshot(), @r"
+    exit: 0
+    --- stdout ---
+    00000000-0000-7000-8000-000000000014
+    --- stderr ---
+    5 events that waited in the spool are recorded now
+    warning: 1 event of the spool is set aside: 27 damaged bytes at byte 1472 of `000000000001.spool`
+    hint: `asmm spool status` shows what is set aside, and why
+    ");
     assert_eq!(show(), shown);
-    assert_eq!(spool_files(&next).len(), 2);
+    assert_eq!(spool::segments(&next), []);
+    let aside = spool::aside(&next);
+    assert_eq!(aside[0]["damaged"]["text"], "0123abcd 999 {\"type\":\"call\"");
     next.run(&["runs", "show", &id(20)]).success();
 }
 
@@ -160,10 +159,10 @@ fn a_spool_that_cannot_be_used_stops_no_pipeline() {
     works
     --- stderr ---
     warning: `postgres://127.0.0.1:[port]/nowhere (schema asmm)`: the ledger cannot be reached: Connection refused (os error 111)
-    warning: the spool `[dir]/home/.local/state/asmm/spool/[ledger].jsonl` cannot be written: Not a directory (os error 20)
+    warning: the spool `[dir]/home/.local/state/asmm/spool/[ledger]` cannot be read: Not a directory (os error 20)
     warning: the event is lost: neither the ledger nor the spool can take it
     warning: `postgres://127.0.0.1:[port]/nowhere (schema asmm)`: the ledger cannot be reached: Connection refused (os error 111)
-    warning: the spool `[dir]/home/.local/state/asmm/spool/[ledger].jsonl` cannot be written: Not a directory (os error 20)
+    warning: the spool `[dir]/home/.local/state/asmm/spool/[ledger]` cannot be read: Not a directory (os error 20)
     warning: the event is lost: neither the ledger nor the spool can take it
     ");
     let strict = blocked.run(&["runs", "start", "--pipeline", "p", "--strict"]);
@@ -200,7 +199,7 @@ fn a_sqlite_ledger_that_cannot_be_made_stops_no_pipeline() {
     00000000-0000-7000-8000-000000000001
     --- stderr ---
     warning: the folder `[dir]/here` cannot be made: File exists (os error 17)
-    warning: the event waits in `[dir]/home/.local/state/asmm/spool/[ledger].jsonl` and is recorded when the ledger is back
+    warning: the event waits in the spool `[dir]/home/.local/state/asmm/spool/[ledger]` and is recorded when the ledger is back
     ");
     insta::assert_snapshot!(sandbox.snapshot(&["runs", "start", "--pipeline", "p", "--strict"]), @r"
     exit: 7

@@ -13,6 +13,7 @@ mod prompts;
 mod recording;
 mod replay;
 mod spend;
+pub mod spool;
 mod together;
 mod usage;
 

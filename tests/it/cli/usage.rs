@@ -2,7 +2,7 @@
 
 use crate::support::{Sandbox, postgres_url};
 
-const COMMANDS: [&[&str]; 50] = [
+const COMMANDS: [&[&str]; 53] = [
     &[],
     &["demo"],
     &["migrate"],
@@ -53,6 +53,9 @@ const COMMANDS: [&[&str]; 50] = [
     &["guard", "sweep"],
     &["guard", "rules"],
     &["doctor"],
+    &["spool"],
+    &["spool", "status"],
+    &["spool", "drain"],
 ];
 
 const SECRET: &str = "postgres://me:hunter2@127.0.0.1:1/ledger?password=hunter2";
@@ -94,6 +97,7 @@ fn the_help_reads_well() {
       import   Bring in usage from elsewhere
       export   Copy the ledger out
       doctor   Check the ledger: recompute its laws, its prompts' digests, and what was sent
+      spool    What could not be recorded, and waits on disk
       help     Print this message or the help of the given subcommand(s)
 
     Options:
@@ -307,15 +311,15 @@ fn a_bad_settings_file_is_named() {
     exit: 1
     --- stdout ---
     --- stderr ---
-    error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`, `guard`
-    hint: it may hold `database`, `schema`, `tz` and `guard`
+    error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`, `guard`, `recorder`
+    hint: it may hold `database`, `schema`, `tz`, `guard` and `recorder`
     ");
     insta::assert_snapshot!(with("database: [1\n"), @r"
     exit: 1
     --- stdout ---
     --- stderr ---
     error: `[dir]/asmm.yaml`: database: invalid type: sequence, expected a string at line 1 column 11
-    hint: it may hold `database`, `schema`, `tz` and `guard`
+    hint: it may hold `database`, `schema`, `tz`, `guard` and `recorder`
     ");
     insta::assert_snapshot!(with("tz: Moon\n"), @r"
     exit: 2

@@ -2,7 +2,7 @@
 
 use super::planted::{email, github_token};
 use super::{decided, start, with_reply};
-use crate::cli::Both;
+use crate::cli::{Both, spool};
 use crate::support::Sandbox;
 use asmm::domain::{Digest, canonical_json};
 use serde_json::{Value, json};
@@ -177,17 +177,16 @@ fn a_spool_holds_no_value() {
     ];
     let kept = sandbox.run(&args);
     assert!(kept.code == 0 && kept.stderr.contains("waits in"), "{}", kept.snapshot());
-    let folder = sandbox.path().join("home/.local/state/asmm/spool");
-    let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-    let spooled = std::fs::read_to_string(&file).unwrap();
+    let [(segment, spooled)] = spool::segments(&sandbox).try_into().expect("one segment");
     assert!(
         spooled.contains("[SECRET_1] [EMAIL_1]") && !spooled.contains(&token) && !spooled.contains(&email(1)),
         "{spooled}"
     );
     assert_eq!(spooled.lines().count(), 3, "the call and two decisions: {spooled}");
-    // By hand, as the RUNBOOK says.
-    let file = file.display().to_string();
-    sandbox.run(&["import", "jsonl", "--strict", &file]).success();
+    // Into the ledger, as if it had been this one that was out of reach.
+    spool::move_to(&sandbox, &segment);
+    let drained = sandbox.run(&["spool", "drain"]);
+    assert_eq!((drained.code, drained.stdout.as_str()), (0, "3 delivered, 0 still waiting, 0 set aside\n"));
     assert_eq!(decided(&sandbox).len(), 2);
     assert_eq!(replayed(&sandbox, &run)["verdict"], "redacted");
 }

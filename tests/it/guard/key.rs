@@ -47,5 +47,5 @@ fn without_a_place_for_it_texts_are_sanitised_all_the_same() {
     let input = format!("text={}", email(1));
     let said = sandbox.run(&["prompts", "render", "support/reply", "--input", &input]);
     assert!(said.stdout.contains("[EMAIL_1]"), "{}", said.snapshot());
-    assert!(said.stderr.contains("fingerprints of this command cannot be compared"), "{}", said.stderr);
+    assert!(said.stderr.contains("fingerprints of this process cannot be compared"), "{}", said.stderr);
 }

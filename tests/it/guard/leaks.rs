@@ -158,6 +158,11 @@ fn exercise(sandbox: &Sandbox, run: &str) -> String {
     run_all(&["prompts", "show", "support/reply"]);
     run_all(&["runs", "show", run]);
     run_all(&["doctor"]);
+    run_all(&["spool", "drain"]);
+    for format in ["table", "json"] {
+        run_all(&["spool", "status", "--format", format]);
+        run_all(&[&away[..], &["spool", "status", "--format", format]].concat());
+    }
     run_all(&["export", "jsonl"]);
     said
 }
