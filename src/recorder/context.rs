@@ -11,6 +11,7 @@ use crate::guard::Tokens;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use tokio::task::futures::TaskLocalFuture;
 
 tokio::task_local! {
     static CURRENT: Context;
@@ -114,8 +115,13 @@ impl Context {
 
     /// Runs a future in this context: [`Context::current`] finds it there, and [`spawn`] hands it on.
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
+        self.clone().scoped(future).await
+    }
+
+    /// As [`Context::scope`], for those who have to name the future.
+    pub(super) fn scoped<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
         self.begin_step(None);
-        CURRENT.scope(self.clone(), future).await
+        CURRENT.scope(self, future)
     }
 
     /// Runs a closure in this context.

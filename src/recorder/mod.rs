@@ -61,6 +61,8 @@ mod settings;
 mod shared;
 pub(crate) mod spool;
 mod step;
+#[cfg(feature = "tower")]
+mod tower;
 mod warn;
 
 pub use call::CallBuilder;
@@ -75,6 +77,8 @@ pub use run::{Run, RunBuilder};
 pub(crate) use settings::RecorderFile;
 pub use settings::{Level, Settings};
 pub use step::{Step, StepBuilder};
+#[cfg(feature = "tower")]
+pub use tower::{RecorderLayer, RecorderService, ResponseFuture};
 
 use crate::domain::{Event, RunId, StepId};
 use crate::error::Result;
