@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 /// What the second service does: a call to a model, on whatever run and step the request belongs to.
 async fn search() -> &'static str {
     if let Some(context) = Context::current() {
-        let usage = TokenUsage { input: 1200, output: 80, ..TokenUsage::default() };
+        let usage = TokenUsage { embedding: 1200, ..TokenUsage::default() };
         context.call("openai", "text-embedding-3-small").operation("embeddings").usage(usage).record();
     }
     "a page about the company"

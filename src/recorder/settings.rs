@@ -76,6 +76,9 @@ pub struct Settings {
     pub connections: usize,
     /// How long [`super::Context::prompt`] waits for a version that is not at hand: 2 s.
     pub prompt_patience: Duration,
+    /// How long a label, such as `name@production`, is taken to mean the same version before it is asked for again in
+    /// the background: 30 s. After a ledger did not answer it is not waited for again for as long, but 5 s at most.
+    pub prompt_refresh: Duration,
     /// The clock.
     pub clock: Clock,
 }
@@ -99,6 +102,7 @@ impl Settings {
             patience: Duration::from_secs(10),
             connections: 2,
             prompt_patience: Duration::from_secs(2),
+            prompt_refresh: Duration::from_secs(30),
             clock: Clock::System,
         }
     }
