@@ -240,7 +240,16 @@ impl Fetch {
     }
 }
 
-/// A prompt version, to be rendered with inputs.
+/// A prompt version, to be rendered with inputs: see [`Context::prompt`]. It holds the version's words, and asks nobody.
+/// ```no_run
+/// # fn example(recorder: &asmm::recorder::Recorder) -> asmm::Result<()> {
+/// let run = recorder.run("enrichment").start();
+/// let prompt = run.prompt("enrichment/company-summary@production")?;
+/// println!("{} {}", prompt.version(), prompt.digest());
+/// let model = prompt.model().map_or("gpt-4o", |model| model.id.as_str());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Prompt {
     context: Context,
     version: Arc<Loaded>,
@@ -270,11 +279,28 @@ impl Prompt {
     }
 
     /// The messages that the version and `inputs`, an object, make. They have passed the guard: what it redacted is
-    /// redacted in them, and each of its decisions is logged and recorded.
+    /// redacted in them, by the same token in the whole run as far as it has one [`super::Run`] in one process, and each of its
+    /// decisions is logged, and recorded with the call. Waits for nobody; the guard's first use reads its key from disk.
     ///
     /// # Errors
-    /// When the inputs do not fit the version, or the guard refuses them (of kind [`crate::ErrorKind::Guard`]): then
-    /// nothing may be sent.
+    /// When the inputs do not fit the version (`Input`), or the guard refuses them (of kind [`crate::ErrorKind::Guard`]): then
+    /// nothing may be sent, and the refusal is recorded on the run.
+    /// ```no_run
+    /// # fn example(recorder: &asmm::recorder::Recorder) -> asmm::Result<()> {
+    /// use asmm::ErrorKind;
+    /// use serde_json::json;
+    ///
+    /// let run = recorder.run("support").start();
+    /// match run.prompt("support/reply")?.render(json!({"text": "who am I?"})) {
+    ///     Ok(prompt) => {
+    ///         run.call("openai", "gpt-4o").prompt(&prompt).record();
+    ///     }
+    ///     Err(error) if error.kind() == ErrorKind::Guard => eprintln!("not sent: {error}"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn render(&self, inputs: impl Serialize) -> Result<RenderedPrompt> {
         let recorder = self.context.recorder();
         let name = &self.version.name;
@@ -328,7 +354,20 @@ fn object(inputs: impl Serialize) -> Result<Map<String, Value>> {
     }
 }
 
-/// Messages that may be sent, and what is recorded of them: give it to [`super::CallBuilder::prompt`].
+/// Messages that may be sent, and what is recorded of them: give it to [`super::CallBuilder::prompt`]. One that is sent
+/// twice is recorded with both calls. Dropped, nothing of it is recorded.
+/// ```no_run
+/// # fn example(recorder: &asmm::recorder::Recorder) -> asmm::Result<()> {
+/// use serde_json::json;
+///
+/// let run = recorder.run("enrichment").start();
+/// let prompt = run.prompt("enrichment/company-summary")?.render(json!({"company": "Acme"}))?;
+/// for message in prompt.messages() {
+///     println!("{}: {}", message.role.code(), message.content);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct RenderedPrompt {
     rendered: Rendered,
     sent: CallPrompt,

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(20);
 /// What never comes within this time does not come.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const BODY: &str = "ASMM_TEST_CHILD_BODY";
 
 fn run_id() -> RunId {
@@ -38,6 +38,11 @@ fn run_id() -> RunId {
 #[test]
 fn child() {
     let Ok(body) = std::env::var(BODY) else { return };
+    // A body that waits for ever fails.
+    std::thread::spawn(|| {
+        std::thread::sleep(2 * LONG);
+        std::process::abort();
+    });
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     block_on(async {
         match body.as_str() {
