@@ -37,7 +37,7 @@ impl Breaker {
         let doubled = FIRST.saturating_mul(2_u32.saturating_pow(self.failures.min(16)));
         let wait = doubled.min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        self.next = Some(now + wait - wait / 2 * u32::from(chance) / 255);
+        self.next = Some(now + wait.saturating_sub(wait / 2 * u32::from(chance) / 255));
     }
 }
 

@@ -11,12 +11,14 @@ use crate::guard::Tokens;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use tokio::task::futures::TaskLocalFuture;
 
 tokio::task_local! {
     static CURRENT: Context;
 }
 
-/// A run, and perhaps a step of it: everything that is recorded through it belongs there. Cheap to clone.
+/// A run, and perhaps a step of it: everything that is recorded through it belongs there. Cheap to clone, and dropping it
+/// records nothing.
 #[derive(Clone)]
 pub struct Context {
     recorder: Recorder,
@@ -87,7 +89,7 @@ impl Context {
         &self.recorder
     }
 
-    /// A step of this run, to be started.
+    /// A step of this run, to be started. It starts now, by the recorder's clock.
     pub fn step(&self, name: impl Into<String>) -> StepBuilder {
         StepBuilder::new(self.clone(), name.into())
     }
@@ -99,32 +101,98 @@ impl Context {
 
     /// A prompt version, to be rendered: `name@production`, `name@7`, or `name` for the latest.
     ///
-    /// What a label means is asked anew every half a minute, in the background. When the ledger is out of reach, the
-    /// version that it last meant here is used.
+    /// What a label means is asked anew every half a minute ([`Settings::prompt_refresh`](super::Settings::prompt_refresh)),
+    /// in the background. When the ledger is out of reach, the version that it last meant on this machine is used, with a
+    /// warning.
+    ///
+    /// # Blocks
+    /// The first use of a version waits for the ledger and blocks its thread, two seconds at most
+    /// ([`Settings::prompt_patience`](super::Settings::prompt_patience)); later ones do not.
+    /// [`Recorder::load_prompts`] fetches beforehand, without blocking.
     ///
     /// # Errors
-    /// When there is no such version, or none at hand and the ledger is out of reach. The first use of a version waits
-    /// for the ledger, two seconds at most, and blocks its thread for that long:
-    /// [`Recorder::load_prompts`] fetches beforehand.
+    /// `NotFound` when there is no such version; of the ledger ([`Error::is_of_the_ledger`](crate::Error::is_of_the_ledger))
+    /// when none is at hand and the ledger is out of reach.
+    /// ```no_run
+    /// # fn example(recorder: &asmm::recorder::Recorder) -> asmm::Result<()> {
+    /// use serde_json::json;
+    ///
+    /// let run = recorder.run("enrichment").start();
+    /// let step = run.step("summarise").start();
+    /// let prompt = step.prompt("enrichment/company-summary@production")?;
+    /// let rendered = prompt.render(json!({"company": "Acme"}))?;
+    /// let body = json!({"model": "gpt-4o", "messages": rendered.messages()});
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn prompt(&self, reference: &str) -> Result<Prompt> {
         let version = self.recorder.inner.prompts.get(reference)?;
         self.begin_step(Some(&version.name));
         Ok(Prompt::new(self.clone(), version))
     }
 
-    /// Runs a future in this context: [`Context::current`] finds it there, and [`spawn`] hands it on.
+    /// Runs a future in this context: [`Context::current`] finds it there, and [`spawn`] hands it on. Tasks that the future
+    /// starts with `tokio::spawn`, and threads, are not in it.
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+    /// # settings.spool_home = Some(folder.path().join("spool"));
+    /// # let recorder = asmm::recorder::Recorder::connect(settings);
+    /// use asmm::recorder::Context;
+    ///
+    /// let run = recorder.run("enrichment").start();
+    /// let found = run.scope(async { Context::current().map(|context| context.run_id()) }).await;
+    /// assert_eq!(found, Some(run.run_id()));
+    /// assert!(Context::current().is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn scope<F: Future>(&self, future: F) -> F::Output {
-        self.begin_step(None);
-        CURRENT.scope(self.clone(), future).await
+        self.clone().scoped(future).await
     }
 
-    /// Runs a closure in this context.
+    /// As [`Context::scope`], for those who have to name the future.
+    pub(super) fn scoped<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
+        self.begin_step(None);
+        CURRENT.scope(self, future)
+    }
+
+    /// Runs a closure in this context, on this thread.
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+    /// # settings.spool_home = Some(folder.path().join("spool"));
+    /// # let recorder = asmm::recorder::Recorder::connect(settings);
+    /// use asmm::recorder::Context;
+    ///
+    /// let run = recorder.run("enrichment").start();
+    /// let found = run.enter(|| Context::current().map(|context| context.run_id()));
+    /// assert_eq!(found, Some(run.run_id()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
         self.begin_step(None);
         CURRENT.sync_scope(self.clone(), work)
     }
 
-    /// The variables that hand it on to another process: for [`std::process::Command::envs`].
+    /// The variables that hand it on to another process, `ASMM_RUN_ID` and `ASMM_STEP_ID`: there [`Recorder::context`] and
+    /// the program's commands find it.
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+    /// # settings.spool_home = Some(folder.path().join("spool"));
+    /// # let recorder = asmm::recorder::Recorder::connect(settings);
+    /// let run = recorder.run("enrichment").start();
+    /// let output = std::process::Command::new("env").envs(run.env()).output()?;
+    /// assert!(String::from_utf8(output.stdout)?.contains(&format!("ASMM_RUN_ID={}", run.run_id())));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn env(&self) -> Vec<(&'static str, String)> {
         self.begin_step(None);
@@ -132,7 +200,23 @@ impl Context {
         std::iter::once(("ASMM_RUN_ID", self.run_id().to_string())).chain(step).collect()
     }
 
-    /// Hands it on in the headers of a request: `baggage` (W3C), and `traceparent` if the request has none.
+    /// Hands it on in the headers of a request: `baggage` (W3C), beside what is there, and `traceparent` if the request has
+    /// none. [`Recorder::extract`] finds it there.
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+    /// # settings.spool_home = Some(folder.path().join("spool"));
+    /// # let recorder = asmm::recorder::Recorder::connect(settings);
+    /// use std::collections::HashMap;
+    ///
+    /// let run = recorder.run("enrichment").start();
+    /// let mut headers: HashMap<String, String> = HashMap::new();
+    /// run.inject(&mut headers);
+    /// assert_eq!(headers["baggage"], format!("asmm-run-id={}", run.run_id()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn inject(&self, carrier: &mut impl Carrier) {
         self.begin_step(None);
         headers::inject(self.run_id(), self.step_id(), carrier);
@@ -162,7 +246,24 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The future, in the current context wherever it is polled: for whatever starts tasks other than [`spawn`].
+/// The future, in the context that is current now, wherever it is polled: for whatever starts tasks other than [`spawn`],
+/// such as a `JoinSet`. Without a current context it is the future alone.
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+/// # settings.spool_home = Some(folder.path().join("spool"));
+/// # let recorder = asmm::recorder::Recorder::connect(settings);
+/// use asmm::recorder::{Context, in_current};
+///
+/// let run = recorder.run("enrichment").start();
+/// let mut tasks = tokio::task::JoinSet::new();
+/// run.enter(|| tasks.spawn(in_current(async { Context::current().map(|context| context.run_id()) })));
+/// assert_eq!(tasks.join_next().await.expect("there is one")?, Some(run.run_id()));
+/// # Ok(())
+/// # }
+/// ```
 pub fn in_current<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let context = Context::current();
     async move {
@@ -174,6 +275,24 @@ pub fn in_current<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 /// [`tokio::spawn`], with the current context.
+///
+/// # Panics
+/// Outside of a tokio runtime, as `tokio::spawn` does.
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+/// # settings.spool_home = Some(folder.path().join("spool"));
+/// # let recorder = asmm::recorder::Recorder::connect(settings);
+/// use asmm::recorder::{Context, spawn};
+///
+/// let run = recorder.run("enrichment").start();
+/// let task = run.enter(|| spawn(async { Context::current().map(|context| context.run_id()) }));
+/// assert_eq!(task.await?, Some(run.run_id()));
+/// # Ok(())
+/// # }
+/// ```
 pub fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future + Send + 'static,

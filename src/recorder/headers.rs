@@ -13,10 +13,30 @@ const RUN: &str = "asmm-run-id";
 const STEP: &str = "asmm-step-id";
 /// What W3C lets a `baggage` header have at most.
 const MAX_BAGGAGE_BYTES: usize = 8192;
-/// A trace id that is a UUIDv7 of this time is a run's id: of random ids one in ten million looks like it.
+/// A trace id that is a UUID of version 7 of this time is a run's id: of random ids one in ten million looks like it.
 const RUN_AGE_SECONDS: u64 = 30 * 86_400;
 
-/// The headers of a request. Names are in lower case.
+/// The headers of a request, as [`super::Context::inject`] writes and [`super::Recorder::extract`] reads them. Names are
+/// given in lower case; a carrier whose names have another case finds them all the same.
+///
+/// ```
+/// use asmm::recorder::Carrier;
+///
+/// /// The headers of a message queue.
+/// struct Headers(Vec<(String, String)>);
+///
+/// impl Carrier for Headers {
+///     fn get(&self, name: &str) -> Option<String> {
+///         let found = self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+///         found.map(|(_, value)| value.clone())
+///     }
+///
+///     fn set(&mut self, name: &'static str, value: String) {
+///         self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+///         self.0.push((name.to_owned(), value));
+///     }
+/// }
+/// ```
 pub trait Carrier {
     /// The value of a header.
     fn get(&self, name: &str) -> Option<String>;

@@ -5,9 +5,27 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The counters of a recorder since it started. Events are runs, steps, calls, finishes and decisions of the guard.
+/// The counters of a recorder since it started, from [`super::Recorder::metrics`]. All are numbers of events: runs, steps,
+/// calls, finishes and decisions of the guard.
 ///
 /// `accepted` = `delivered` + `set_aside` + `waiting` + what is on its way; `dropped` are beside them.
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+/// # settings.spool_home = Some(folder.path().join("spool"));
+/// # let recorder = asmm::recorder::Recorder::connect(settings);
+/// let run = recorder.run("enrichment").start();
+/// recorder.flush(std::time::Duration::from_secs(5)).await;
+/// let metrics = recorder.metrics();
+/// assert_eq!(metrics.queued, 0);
+/// if metrics.dropped > 0 {
+///     eprintln!("{} events are lost: {:?}", metrics.dropped, metrics.last_error);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Metrics {

@@ -20,9 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long a label is taken to mean the same.
-const FRESH: Duration = Duration::from_secs(30);
-/// After the ledger did not answer, how long it is not waited for again.
+/// After the ledger did not answer, how long it is not waited for again, unless labels are asked for more often.
 const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// A version as this process holds it.
@@ -49,14 +47,16 @@ pub(super) struct PromptCache {
     ledger: String,
     clock: Clock,
     patience: Duration,
+    /// How long a label is taken to mean the same.
+    refresh: Duration,
     known: Mutex<HashMap<String, Known>>,
     warning: Mutex<Warning>,
 }
 
 struct Known {
     version: Option<Arc<Loaded>>,
-    /// When it is to be asked for again.
-    ask_again: Instant,
+    /// When it is to be asked for again; never what cannot change.
+    ask_again: Option<Instant>,
 }
 
 /// A version on disk.
@@ -77,6 +77,7 @@ impl PromptCache {
             ledger: settings.location.name(),
             clock: settings.clock,
             patience: settings.prompt_patience,
+            refresh: settings.prompt_refresh,
             known: Mutex::default(),
             warning: Mutex::default(),
         }
@@ -88,24 +89,21 @@ impl PromptCache {
         let parsed: Reference = reference.parse()?;
         let key = parsed.to_string();
         let now = Instant::now();
-        let may_wait = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            match known.get_mut(&key) {
-                Some(Known { version: Some(version), ask_again }) => {
-                    let version = Arc::clone(version);
-                    if *ask_again <= now {
-                        *ask_again = now + FRESH;
-                        // If it cannot be asked for now, it is the next time.
-                        let _ = self.requests.try_send(self.fetch(key, parsed, None));
-                    }
-                    return Ok(version);
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&key) {
+            let is_due = known.ask_again.is_some_and(|due| due <= now);
+            if let Some(version) = known.version.clone() {
+                if is_due {
+                    known.ask_again = now.checked_add(self.refresh);
+                    // If it cannot be asked for now, it is the next time.
+                    let _ = self.requests.try_send(self.fetch(key, parsed, None));
                 }
-                Some(Known { version: None, ask_again }) => *ask_again <= now,
-                None => true,
+                return Ok(version);
             }
-        };
-        let asked = if may_wait { self.wait(&key, parsed) } else { Err(out_of_reach(&key)) };
-        asked.or_else(|error| self.fall_back(&key, error))
+            if !is_due {
+                return Err(out_of_reach(&key));
+            }
+        }
+        self.wait(&key, parsed.clone()).or_else(|error| self.fall_back(&key, &parsed, error))
     }
 
     /// As [`PromptCache::get`], without blocking the thread.
@@ -136,17 +134,18 @@ impl PromptCache {
     }
 
     /// What this machine last took the reference for, when the ledger is out of reach.
-    fn fall_back(&self, key: &str, error: Error) -> Result<Arc<Loaded>> {
+    fn fall_back(&self, key: &str, reference: &Reference, error: Error) -> Result<Arc<Loaded>> {
         if !error.is_of_the_ledger() {
             return Err(error);
         }
-        let version = self.read(key).map(Arc::new);
+        let version = self.read(key, reference).map(Arc::new);
         if let Some(version) = &version {
             let text = format!("{error}; `{key}` is taken for `{}`, as it was last here", version.name);
             self.warning.lock().unwrap_or_else(PoisonError::into_inner).say(&text);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(key.to_owned(), Known { version: version.clone(), ask_again: Instant::now() + GIVE_UP });
+        let ask_again = Some(Instant::now() + GIVE_UP.min(self.refresh));
+        known.insert(key.to_owned(), Known { version: version.clone(), ask_again });
         version.ok_or(error)
     }
 
@@ -156,11 +155,11 @@ impl PromptCache {
         let loaded = Arc::new(loaded);
         let is_exact = matches!(reference.version, VersionRef::Number(_) | VersionRef::Digest(_));
         // A version never changes; what a label means does.
-        let fresh = if is_exact { FRESH * 1000 } else { FRESH };
+        let ask_again = if is_exact { None } else { Instant::now().checked_add(self.refresh) };
         if let Err(error) = self.write(&key, &loaded, &version.content) {
             tracing::debug!(target: "asmm::recorder", "a prompt version cannot be kept on disk: {error}");
         }
-        let known = Known { version: Some(Arc::clone(&loaded)), ask_again: Instant::now() + fresh };
+        let known = Known { version: Some(Arc::clone(&loaded)), ask_again };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known);
         Ok(loaded)
     }
@@ -188,9 +187,11 @@ impl PromptCache {
     }
 
     /// What is on disk, if it is what it says it is.
-    fn read(&self, key: &str) -> Option<Loaded> {
+    fn read(&self, key: &str, reference: &Reference) -> Option<Loaded> {
         let stored: Stored = serde_json::from_slice(&std::fs::read(self.path(key)?).ok()?).ok()?;
-        let is_it = stored.ledger == self.ledger && stored.reference == key;
+        let is_it = stored.ledger == self.ledger
+            && stored.reference == key
+            && can_mean(reference, &stored.version, stored.digest);
         let content = Content::from_canonical(&stored.content).ok()?;
         (is_it && Digest::of(&stored.content) == stored.digest).then_some(Loaded {
             name: stored.version,
@@ -198,6 +199,18 @@ impl PromptCache {
             content,
         })
     }
+}
+
+/// Whether a reference can mean this version: which one a label means, only the ledger knows.
+fn can_mean(reference: &Reference, version: &str, digest: Digest) -> bool {
+    version.rsplit_once('@').is_some_and(|(name, number)| {
+        name == reference.name
+            && match &reference.version {
+                VersionRef::Number(wanted) => number == wanted.to_string(),
+                VersionRef::Digest(digits) => digest.hex().starts_with(digits),
+                VersionRef::Latest | VersionRef::Label(_) => number.parse::<u32>().is_ok(),
+            }
+    })
 }
 
 fn out_of_reach(key: &str) -> Error {
@@ -227,7 +240,16 @@ impl Fetch {
     }
 }
 
-/// A prompt version, to be rendered with inputs.
+/// A prompt version, to be rendered with inputs: see [`Context::prompt`]. It holds the version's words, and asks nobody.
+/// ```no_run
+/// # fn example(recorder: &asmm::recorder::Recorder) -> asmm::Result<()> {
+/// let run = recorder.run("enrichment").start();
+/// let prompt = run.prompt("enrichment/company-summary@production")?;
+/// println!("{} {}", prompt.version(), prompt.digest());
+/// let model = prompt.model().map_or("gpt-4o", |model| model.id.as_str());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Prompt {
     context: Context,
     version: Arc<Loaded>,
@@ -257,11 +279,28 @@ impl Prompt {
     }
 
     /// The messages that the version and `inputs`, an object, make. They have passed the guard: what it redacted is
-    /// redacted in them, and each of its decisions is logged and recorded.
+    /// redacted in them, by the same token in the whole run as far as it has one [`super::Run`] in one process, and each of its
+    /// decisions is logged, and recorded with the call. Waits for nobody; the guard's first use reads its key from disk.
     ///
     /// # Errors
-    /// When the inputs do not fit the version, or the guard refuses them (of kind [`crate::ErrorKind::Guard`]): then
-    /// nothing may be sent.
+    /// When the inputs do not fit the version (`Input`), or the guard refuses them (of kind [`crate::ErrorKind::Guard`]): then
+    /// nothing may be sent, and the refusal is recorded on the run.
+    /// ```no_run
+    /// # fn example(recorder: &asmm::recorder::Recorder) -> asmm::Result<()> {
+    /// use asmm::ErrorKind;
+    /// use serde_json::json;
+    ///
+    /// let run = recorder.run("support").start();
+    /// match run.prompt("support/reply")?.render(json!({"text": "who am I?"})) {
+    ///     Ok(prompt) => {
+    ///         run.call("openai", "gpt-4o").prompt(&prompt).record();
+    ///     }
+    ///     Err(error) if error.kind() == ErrorKind::Guard => eprintln!("not sent: {error}"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn render(&self, inputs: impl Serialize) -> Result<RenderedPrompt> {
         let recorder = self.context.recorder();
         let name = &self.version.name;
@@ -315,7 +354,20 @@ fn object(inputs: impl Serialize) -> Result<Map<String, Value>> {
     }
 }
 
-/// Messages that may be sent, and what is recorded of them: give it to [`super::CallBuilder::prompt`].
+/// Messages that may be sent, and what is recorded of them: give it to [`super::CallBuilder::prompt`]. One that is sent
+/// twice is recorded with both calls. Dropped, nothing of it is recorded.
+/// ```no_run
+/// # fn example(recorder: &asmm::recorder::Recorder) -> asmm::Result<()> {
+/// use serde_json::json;
+///
+/// let run = recorder.run("enrichment").start();
+/// let prompt = run.prompt("enrichment/company-summary")?.render(json!({"company": "Acme"}))?;
+/// for message in prompt.messages() {
+///     println!("{}: {}", message.role.code(), message.content);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct RenderedPrompt {
     rendered: Rendered,
     sent: CallPrompt,

@@ -10,8 +10,27 @@ use std::sync::Arc;
 
 /// What recording a call answers: its id, and, awaited, that it is safe.
 ///
-/// Awaiting it is optional. On [`super::Level::Durable`] it is done as soon as the call is synced to disk; on
-/// [`super::Level::Buffered`] when it is in the ledger, or on disk because the ledger does not answer.
+/// Awaiting it is optional, and dropping it changes nothing. On [`super::Level::Durable`] it is done as soon as the call is
+/// synced to disk, which takes as long as the disk does; on [`super::Level::Buffered`] when it is in the ledger, or on disk
+/// because the ledger has not answered for a second. While neither ledger nor disk takes anything it waits: put a
+/// timeout around it where that matters.
+///
+/// # Errors
+/// When the call is lost: there was no room for it, or the recorder ended before it was safe.
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+/// # settings.spool_home = Some(folder.path().join("spool"));
+/// # let recorder = asmm::recorder::Recorder::connect(settings);
+/// let run = recorder.run("enrichment").start();
+/// let receipt = run.call("openai", "gpt-4o").record();
+/// println!("call {}", receipt.call_id());
+/// receipt.await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Receipt {
     pub(super) call_id: CallId,
     /// The event's number in the queue; none if there was no room.

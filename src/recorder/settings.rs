@@ -11,7 +11,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// When a call counts as safe, and so what a crash of the pipeline can take with it.
+/// When a call counts as safe, and so what a crash of the pipeline can take with it. In settings `buffered` or `durable`:
+/// `ASMM_RECORDER_LEVEL`, or `recorder: {level: durable}` in `asmm.yaml`.
+///
+/// ```
+/// use asmm::recorder::Level;
+///
+/// assert_eq!("durable".parse::<Level>()?, Level::Durable);
+/// assert_eq!(Level::default(), Level::Buffered);
+/// # Ok::<(), asmm::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
@@ -49,6 +58,16 @@ impl FromStr for Level {
 }
 
 /// How a recorder works. [`Settings::new`] has the defaults, [`Settings::from_env`] what the project has set.
+///
+/// ```
+/// use asmm::recorder::{Level, Settings};
+/// use std::time::Duration;
+///
+/// let mut settings = Settings::new("postgres://asmm@db.internal/llm", "asmm");
+/// settings.level = Level::Durable;
+/// settings.spool_max_bytes = 256 << 20;
+/// settings.prompt_patience = Duration::from_millis(500);
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
@@ -76,6 +95,9 @@ pub struct Settings {
     pub connections: usize,
     /// How long [`super::Context::prompt`] waits for a version that is not at hand: 2 s.
     pub prompt_patience: Duration,
+    /// How long a label, such as `name@production`, is taken to mean the same version before it is asked for again in
+    /// the background: 30 s. After a ledger did not answer it is not waited for again for as long, but 5 s at most.
+    pub prompt_refresh: Duration,
     /// The clock.
     pub clock: Clock,
 }
@@ -99,6 +121,7 @@ impl Settings {
             patience: Duration::from_secs(10),
             connections: 2,
             prompt_patience: Duration::from_secs(2),
+            prompt_refresh: Duration::from_secs(30),
             clock: Clock::System,
         }
     }
@@ -108,6 +131,14 @@ impl Settings {
     ///
     /// # Errors
     /// When `asmm.yaml` or a variable cannot be read, or there is no home for a ledger.
+    ///
+    /// ```no_run
+    /// use asmm::recorder::{Recorder, Settings};
+    ///
+    /// // To stop where the settings are wrong; `Recorder::from_env` warns, and records all the same.
+    /// let recorder = Recorder::connect(Settings::from_env()?);
+    /// # Ok::<(), asmm::Error>(())
+    /// ```
     pub fn from_env() -> Result<Self> {
         let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let (file, _) = settings::find(&std::env::current_dir().unwrap_or_default())?;

@@ -8,7 +8,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
-/// A step to be started.
+/// A step to be started, from [`Context::step`]. Dropped without [`StepBuilder::start`] it is nothing.
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let mut settings = asmm::recorder::Settings::new(format!("sqlite:{}", folder.path().join("ledger.db").display()), "asmm");
+/// # settings.spool_home = Some(folder.path().join("spool"));
+/// # let recorder = asmm::recorder::Recorder::connect(settings);
+/// use asmm::domain::Status;
+///
+/// let run = recorder.run("enrichment").start();
+/// let step = run.step("summarise").agent("writer").attempt(2).prompt_version("enrichment/summary@7").start();
+/// step.finish(Status::Succeeded);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is recorded before `start`"]
 pub struct StepBuilder {
     context: Context,
@@ -50,13 +64,14 @@ impl StepBuilder {
         self
     }
 
-    /// Its id; else a new one is made.
+    /// Its id; else a new one is made, a UUID of version 7. The same id in the same run is the same step.
     pub fn id(mut self, step_id: StepId) -> Self {
         self.step.step_id = step_id;
         self
     }
 
-    /// Starts it.
+    /// Starts it; the time it started at is when [`Context::step`] was called. It is recorded with the first thing that
+    /// happens in it, so that it can say which prompt version it uses. Never waits.
     #[must_use = "a step that is dropped is abandoned"]
     pub fn start(self) -> Step {
         let state = StepState {
@@ -104,7 +119,7 @@ impl StepState {
     }
 }
 
-/// A step. Dropped without [`Step::finish`] it is recorded as abandoned.
+/// A step. Dropped without [`Step::finish`], by an error or a panic, it is recorded as abandoned.
 ///
 /// It is a [`Context`]: calls are recorded through it.
 pub struct Step {
@@ -113,7 +128,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Finishes it.
+    /// Finishes it now. A status that is no end, such as `running`, is warned of and recorded as abandoned.
     pub fn finish(mut self, status: Status) {
         self.end(status);
     }

@@ -120,9 +120,9 @@ on_both_databases! {
             run.finish(Status::Succeeded);
             run_id
         }).collect();
-        let flushed = recorder.flush(Duration::from_secs(60)).await;
+        let flushed = recorder.flush(Duration::from_mins(1)).await;
         assert!(flushed.is_safe, "{flushed:?}");
-        let flushed = recorder.clone().shutdown(Duration::from_secs(60)).await;
+        let flushed = recorder.clone().shutdown(Duration::from_mins(1)).await;
         let metrics = recorder.metrics();
         assert_eq!((flushed.in_spool, flushed.dropped), (0, 0), "{metrics:?}");
         assert_eq!(metrics.delivered, metrics.accepted, "{metrics:?}");

@@ -4,6 +4,8 @@ mod basics;
 mod child;
 mod prompts;
 mod spool;
+#[cfg(feature = "tower")]
+mod tower;
 
 use crate::support::TestDb;
 use crate::writing::open;
