@@ -10,8 +10,8 @@
 //! | [`guard`] | what may go into a prompt: detectors, policy, redaction | `domain`, `prompt` |
 //! | [`store`] | the ledger in Postgres or SQLite; the only room that names sqlx | `domain`, `pricing`, `prompt` |
 //! | [`intake`] | usage from elsewhere: native JSONL, traces, session logs | `domain` |
-//! | [`report`] | rows to tables, JSON, CSV and markdown; the only user of comfy-table | `domain` |
-//! | [`cli`] | one file a command: its arguments and what it does | all of these |
+//! | [`report`] (`cli`) | rows to tables, JSON, CSV and markdown; the only user of comfy-table | `domain` |
+//! | [`cli`] (`cli`) | one file a command: its arguments and what it does | all of these |
 //! | [`error`] | the one error type: what happened, to which thing, and what to do next | nothing |
 //! | [`clock`] | the only reader of the time | `domain` |
 //!
@@ -36,6 +36,21 @@
 //! 8. Recording fails open, and loses nothing.
 //! 9. No secret is stored.
 //! 10. Append, don't edit: corrections are new rows.
+//!
+//! # Features
+//!
+//! - `cli` (default): the program `asmm`, and with it [`cli`] and [`report`].
+//!
+//! Without it there is the library alone, for a program that records: no tables, no argument parser, no log
+//! writer, no HTTP client, and none of their crates. All other rooms are whole, [`intake`] included. In
+//! `Cargo.toml`:
+//!
+//! ```toml
+//! asmm = { version = "0.1", default-features = false }
+//! ```
+//!
+//! [`store`] runs on the program's tokio, with time and IO enabled. Warnings and the guard's decisions are
+//! `tracing` events, for whatever subscriber the program has.
 //!
 //! # Recording from Rust
 //!
@@ -62,7 +77,10 @@
 //! # Ok(())
 //! # }
 //! ```
+// Where these rooms are not, their links lead to why.
+#![cfg_attr(not(feature = "cli"), doc = "\n[`cli`]: #features\n[`report`]: #features")]
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
 pub mod domain;
@@ -71,7 +89,12 @@ pub mod guard;
 pub mod intake;
 pub mod pricing;
 pub mod prompt;
+#[cfg_attr(
+    not(feature = "cli"),
+    expect(dead_code, unused_imports, reason = "a part of it only the command line uses")
+)]
 pub mod recorder;
+#[cfg(feature = "cli")]
 pub mod report;
 mod settings;
 pub mod store;

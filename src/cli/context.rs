@@ -103,7 +103,7 @@ impl Ctx {
 
     /// The zone of the report: `flag` is `--tz`.
     pub(crate) fn zone(&self, flag: Option<&str>) -> Result<(Tz, &'static str)> {
-        settings::zone(flag, &self.config)
+        super::zone::zone(flag, &self.config)
     }
 
     /// The guard's policy, as `asmm.yaml` has it.

@@ -22,6 +22,7 @@ mod replay;
 mod runs;
 mod spend;
 mod spool;
+mod zone;
 
 pub use context::{Ctx, Exit};
 

@@ -14,6 +14,7 @@ mod cli;
 mod crowd;
 mod differential;
 mod docs;
+mod features;
 mod ground;
 mod guard;
 mod laws;
