@@ -154,7 +154,7 @@ fn paced(calls: usize, work: impl Fn() + Clone + Send + Sync + 'static) -> Resul
 
 /// Everything from an empty queue until the last call is in the ledger, against `record_calls` of the same calls' like.
 fn throughput(target: &Target, folder: &Path, quick: bool, results: &mut Results) -> Result<()> {
-    let rounds = if quick { 3 } else { 7 };
+    let rounds: u64 = if quick { 3 } else { 7 };
     let batches = if quick { 10 } else { 20 };
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -163,7 +163,7 @@ fn throughput(target: &Target, folder: &Path, quick: bool, results: &mut Results
     for level in [Level::Buffered, Level::Durable] {
         let (mut figure, mut reference) = (Samples::default(), Samples::default());
         for round in 0..=rounds {
-            let mut random = Random::new(round as u64 + 1);
+            let mut random = Random::new(round + 1);
             let made = make(&clients, batches, &mut random)?;
             let direct = send_all(&mut clients, Door::Typed, &made)?;
             let made = make(&clients, batches, &mut random)?;
@@ -225,10 +225,10 @@ fn through_recorder(settings: Settings, calls: &[Call]) -> Result<Duration> {
         }
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let flushed = runtime.block_on(recorder.flush(Duration::from_secs(120)));
+    let flushed = runtime.block_on(recorder.flush(Duration::from_mins(2)));
     while recorder.metrics().delivered < calls.len() as u64 {
         let metrics = recorder.metrics();
-        if metrics.dropped + metrics.set_aside > 0 || began.elapsed() > Duration::from_secs(120) {
+        if metrics.dropped + metrics.set_aside > 0 || began.elapsed() > Duration::from_mins(2) {
             return Err(format!("calls did not arrive: {flushed:?} {metrics:?}").into());
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -257,7 +257,7 @@ fn slow_proxy(url: &str) -> Result<String> {
 }
 
 fn forward(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
-    let mut buffer = [0; 1 << 16];
+    let mut buffer = vec![0; 1 << 16];
     while let Ok(count) = from.read(&mut buffer) {
         std::thread::sleep(delay);
         if count == 0 || to.write_all(&buffer[..count]).is_err() {

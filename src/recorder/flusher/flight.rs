@@ -128,7 +128,7 @@ impl Flusher {
         };
         let end = chunk.end;
         self.ahead = if is_probe { None } else { own.read(end, size, at).ok().flatten() };
-        self.set_aside(chunk.damaged);
+        self.set_aside(&chunk.damaged);
         let (events, times) = (chunk.events, chunk.times);
         let task = self.crew().fly(move |store, door, how| {
             async move { spool::deliver(&store, &door, &events, how).await.map(Answer::Delivered) }.boxed()

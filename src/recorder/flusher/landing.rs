@@ -131,7 +131,7 @@ impl Flusher {
                 Err(error) => self.refused_warning.say(&error.to_string()),
             }
         }
-        self.set_aside(set_aside);
+        self.set_aside(&set_aside);
         if waiting.is_empty() {
             return;
         }
@@ -149,12 +149,12 @@ impl Flusher {
         }
     }
 
-    pub(super) fn set_aside(&mut self, set_aside: Vec<Aside>) {
+    pub(super) fn set_aside(&mut self, set_aside: &[Aside]) {
         let Some(last) = set_aside.last() else { return };
         let text = format!("{} events were set aside: {}", set_aside.len(), last.reason);
         self.refused_warning.say(&text);
         let kept = match &self.spool {
-            Some(spool) => spool.set_aside(&set_aside),
+            Some(spool) => spool.set_aside(set_aside),
             None => Err(Error::database("there is no spool")),
         };
         match kept {

@@ -43,7 +43,7 @@ pub(crate) struct Damaged {
 impl Aside {
     /// An event that cannot be recorded.
     pub fn event(reason: String, json: Vec<u8>, recorded_at: Timestamp, now: Timestamp) -> Self {
-        let raw = String::from_utf8(json).map_err(|error| error.into_bytes());
+        let raw = String::from_utf8(json).map_err(std::string::FromUtf8Error::into_bytes);
         let raw = raw.and_then(|text| RawValue::from_string(text.clone()).map_err(|_| text.into_bytes()));
         match raw {
             Ok(event) => Self {

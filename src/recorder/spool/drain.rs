@@ -231,7 +231,7 @@ async fn drain_segment(
                 total += 1;
                 match read_event(json, at, now) {
                     Ok(event) => chunk.push((at, event)),
-                    Err(unreadable) => set_aside.push(unreadable),
+                    Err(unreadable) => set_aside.push(*unreadable),
                 }
             }
             Some(Piece::Damaged(range) | Piece::Cut(range)) if !range.is_empty() => {
@@ -293,10 +293,10 @@ pub(crate) fn sort(one: &Undelivered, at: Timestamp, now: Timestamp) -> Result<S
 }
 
 /// An event of the spool; one that this program cannot read is set aside.
-pub(super) fn read_event(json: &[u8], at: Timestamp, now: Timestamp) -> Result<Event, Aside> {
+pub(super) fn read_event(json: &[u8], at: Timestamp, now: Timestamp) -> Result<Event, Box<Aside>> {
     serde_json::from_slice(json).map_err(|e| {
         let reason = format!("the event cannot be read: {}", crate::error::without_value(&e.to_string()));
-        Aside::event(reason, json.to_vec(), at, now)
+        Box::new(Aside::event(reason, json.to_vec(), at, now))
     })
 }
 

@@ -141,7 +141,7 @@ impl OwnSpool {
                             chunk.events.push(event);
                             chunk.times.push(at);
                         }
-                        Err(aside) => chunk.damaged.push(aside),
+                        Err(aside) => chunk.damaged.push(*aside),
                     },
                     Some(Piece::Cut(_)) if !is_rest => break,
                     Some(Piece::Damaged(range) | Piece::Cut(range)) => {

@@ -175,7 +175,7 @@ proptest! {
                 seen.extend(chunk.events.iter().map(number));
                 own.delivered(chunk.end, chunk.events.len() as u64).unwrap();
             }
-            prop_assert_eq!(own.pending(), (appended - seen.len() as u128) as u64);
+            prop_assert_eq!(u128::from(own.pending()), appended - seen.len() as u128);
         }
         let left = on_disk(&spool);
         let all: Vec<u128> = (0..appended).collect();
