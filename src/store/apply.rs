@@ -77,7 +77,7 @@ impl Store {
             match change {
                 Event::Run(_) => chunk.starts.push((place, change)),
                 Event::Step(_) => steps.push((place, change)),
-                Event::Call(call) => chunk.calls.push((place, call.clone())),
+                Event::Call(call) => chunk.calls.push((place, call)),
                 Event::Prompt(_) => {}
                 Event::FinishStep(_) => chunk.ends.push((place, change)),
                 Event::Finish(_) => run_ends.push((place, change)),
@@ -94,7 +94,7 @@ impl Store {
 #[derive(Default)]
 struct Chunk<'a> {
     starts: Vec<(usize, &'a Event)>,
-    calls: Vec<(usize, Call)>,
+    calls: Vec<(usize, &'a Call)>,
     /// What was sent, in these calls or in calls that come later.
     prompts: Vec<(usize, SentRow)>,
     /// What the guard decided.
@@ -130,7 +130,7 @@ impl PostgresStore {
         Self::apply_starts(&mut tx, &chunk.starts).await?;
         let mut recorded = Recorded::default();
         for part in chunk.calls.chunks(MAX_BATCH) {
-            let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
+            let batch: Vec<&Call> = part.iter().map(|(_, call)| *call).collect();
             recorded += Self::record_call_rows(&mut tx, &batch).await?;
         }
         let conflicts: HashSet<_> = recorded.conflict.iter().copied().collect();
@@ -162,9 +162,9 @@ impl PostgresStore {
         for (place, change) in std::mem::take(&mut chunk.starts) {
             note(applied, place, self.apply_one(change).await)?;
         }
-        let mut parts: Vec<&[(usize, Call)]> = chunk.calls.chunks(MAX_BATCH).rev().collect();
+        let mut parts: Vec<&[(usize, &Call)]> = chunk.calls.chunks(MAX_BATCH).rev().collect();
         while let Some(part) = parts.pop() {
-            let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
+            let batch: Vec<&Call> = part.iter().map(|(_, call)| *call).collect();
             match self.record_calls(&batch, Vec::new()).await {
                 Ok(recorded) => applied.calls += recorded,
                 Err(error) if error.is_of_the_ledger() => return Err(error),
@@ -261,9 +261,9 @@ impl SqliteStore {
         for (place, change) in std::mem::take(&mut chunk.starts) {
             note(applied, place, apply_one(&mut tx, change, now).await)?;
         }
-        let mut parts: Vec<&[(usize, Call)]> = chunk.calls.chunks(MAX_BATCH).rev().collect();
+        let mut parts: Vec<&[(usize, &Call)]> = chunk.calls.chunks(MAX_BATCH).rev().collect();
         while let Some(part) = parts.pop() {
-            let batch: Vec<Call> = part.iter().map(|(_, call)| call.clone()).collect();
+            let batch: Vec<Call> = part.iter().map(|(_, call)| (*call).clone()).collect();
             match sqlite::guarded(&mut tx, async |db| calls::record_calls(db, &batch, now).await).await {
                 Ok(recorded) => applied.calls += recorded,
                 Err(error) if error.is_of_the_ledger() => return Err(error),

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use serde::Deserialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use std::borrow::Borrow;
 
 /// `record_calls`' answer.
 #[derive(Deserialize)]
@@ -181,7 +182,11 @@ impl PostgresStore {
     }
 
     /// Records calls, and what was sent in them, together. Without prompts it is one statement.
-    pub(super) async fn record_calls(&self, calls: &[Call], mut sent: Vec<SentRow>) -> Result<Recorded> {
+    pub(super) async fn record_calls<C: Borrow<Call>>(
+        &self,
+        calls: &[C],
+        mut sent: Vec<SentRow>,
+    ) -> Result<Recorded> {
         if sent.is_empty() {
             let mut connection = self.pool.acquire().await?;
             return Self::record_call_rows(&mut connection, calls).await;
@@ -195,8 +200,12 @@ impl PostgresStore {
     }
 
     /// The typed door: one array a column, which Postgres takes in faster than JSON.
-    pub(super) async fn record_call_rows(db: &mut PgConnection, calls: &[Call]) -> Result<Recorded> {
-        let column = |text: fn(&Call) -> &str| calls.iter().map(text).collect::<Vec<_>>();
+    pub(super) async fn record_call_rows<C: Borrow<Call>>(
+        db: &mut PgConnection,
+        calls: &[C],
+    ) -> Result<Recorded> {
+        let calls: Vec<&Call> = calls.iter().map(Borrow::borrow).collect();
+        let column = |text: fn(&Call) -> &str| calls.iter().map(|call| text(call)).collect::<Vec<_>>();
         let mut query = sqlx::query_scalar(
             "select record_call_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
              $19, $20, $21)",

@@ -105,8 +105,8 @@ async fn deliver_now<E: Borrow<Event> + Sync>(
 ) -> Result<Vec<Undelivered>> {
     let mut undelivered = Vec::new();
     let mut lanes: Vec<Lane<'_>> = vec![Vec::new(); how.lanes.max(1)];
-    for (place, event) in events.iter().map(Borrow::borrow).enumerate() {
-        let lane = lane_of(event, lanes.len());
+    let places = lanes_of(events, lanes.len());
+    for (place, (event, lane)) in events.iter().map(Borrow::borrow).zip(places).enumerate() {
         if how.are_ours && !Door::is_for(event) {
             lanes[lane].push((Some(place), Cow::Borrowed(event)));
             continue;
@@ -164,8 +164,28 @@ fn not_applied(lane: Lane<'_>, applied: Applied) -> Vec<Undelivered> {
     undelivered.collect()
 }
 
-fn lane_of(event: &Event, lanes: usize) -> usize {
-    let run_id: Option<RunId> = match event {
+/// Which connection each event goes over: a run's all over one, so that they stay in order, and each connection gets
+/// about as much as the others, as the slowest one is waited for.
+fn lanes_of<E: Borrow<Event>>(events: &[E], lanes: usize) -> Vec<usize> {
+    let runs: Vec<Option<RunId>> = events.iter().map(|event| run_of(event.borrow())).collect();
+    let mut sizes: HashMap<Option<RunId>, usize> = HashMap::new();
+    for run in &runs {
+        *sizes.entry(*run).or_default() += 1;
+    }
+    let mut largest_first: Vec<_> = sizes.into_iter().collect();
+    largest_first.sort_by_key(|(run, size)| (std::cmp::Reverse(*size), *run));
+    let mut loads = vec![0; lanes];
+    let mut lane_of_run = HashMap::with_capacity(largest_first.len());
+    for (run, size) in largest_first {
+        let lane = (0..lanes).min_by_key(|lane| loads[*lane]).unwrap_or_default();
+        loads[lane] += size;
+        lane_of_run.insert(run, lane);
+    }
+    runs.iter().map(|run| lane_of_run.get(run).copied().unwrap_or_default()).collect()
+}
+
+fn run_of(event: &Event) -> Option<RunId> {
+    match event {
         Event::Run(run) => Some(run.run_id),
         Event::Step(step) => Some(step.run_id),
         Event::Call(call) => Some(call.run_id),
@@ -173,9 +193,7 @@ fn lane_of(event: &Event, lanes: usize) -> usize {
         Event::Finish(finish) => Some(finish.run_id),
         Event::FinishStep(finish) => Some(finish.run_id),
         Event::Guard(event) => event.run_id,
-    };
-    // The last bits of an id are random.
-    run_id.map_or(0, |id| usize::from(id.0.as_bytes()[15]) % lanes)
+    }
 }
 
 pub(crate) fn conflict(call_id: &impl std::fmt::Display) -> Error {
