@@ -62,7 +62,7 @@ fn cost(name: &str, mut settings: Settings, seconds: usize, results: &mut Result
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     settings.spool_home.get_or_insert(folder.path().to_owned());
     let calls = RATE * seconds;
-    let before = resident();
+    let peak = Peak::watch();
     let recorder = Recorder::connect(settings);
     let run = recorder.run("bench").start();
     let step = run.step("step").agent("agent").start();
@@ -70,7 +70,7 @@ fn cost(name: &str, mut settings: Settings, seconds: usize, results: &mut Result
     let mut times = paced(calls, move || {
         built(&context).record();
     })?;
-    let held = resident().saturating_sub(before);
+    let held = peak.stop();
     let metrics = recorder.metrics();
     drop((step, run));
     drop(recorder);
@@ -89,12 +89,7 @@ fn cost(name: &str, mut settings: Settings, seconds: usize, results: &mut Result
         let line = format!("{name}: {words}");
         results.add(&line, Unit::Nanoseconds, at(&times, part), Some(at(&reference, part)));
     }
-    results.add(
-        &format!("{name}: memory held at the end"),
-        Unit::Megabytes,
-        Samples::one(held as f64 / 1e6),
-        None,
-    );
+    results.add(&format!("{name}: most memory"), Unit::Megabytes, Samples::one(held as f64 / 1e6), None);
     eprintln!("    {metrics:?}");
     if metrics.dropped > 0 {
         eprintln!("    {} OF {calls} EVENTS WERE DROPPED", metrics.dropped);
@@ -162,9 +157,9 @@ fn throughput(target: &Target, folder: &Path, quick: bool, results: &mut Results
     }
     // With the queue kept low nothing has to go to disk; without, memory fills faster than the ledger takes it.
     let ways = [
-        (Level::Buffered, "buffered, the pipeline waits when the queue has 10,000 events", 10_000),
-        (Level::Buffered, "buffered, the pipeline fills the queue", 32_000),
-        (Level::Durable, "durable, the pipeline fills the queue", 32_000),
+        (Level::Buffered, "buffered, queue kept below 10,000", 10_000),
+        (Level::Buffered, "buffered, queue filled", 32_000),
+        (Level::Durable, "durable, queue filled", 32_000),
     ];
     for (level, words, room) in ways {
         let (mut figure, mut reference) = (Samples::default(), Samples::default());
@@ -270,6 +265,34 @@ fn forward(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
         }
     }
     let _ = to.shutdown(Shutdown::Both);
+}
+
+/// How much more memory this process uses than before, at most.
+struct Peak {
+    is_over: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: std::thread::JoinHandle<u64>,
+}
+
+impl Peak {
+    fn watch() -> Self {
+        let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let told = std::sync::Arc::clone(&is_over);
+        let before = resident();
+        let thread = std::thread::spawn(move || {
+            let mut most = before;
+            while !told.load(std::sync::atomic::Ordering::Relaxed) {
+                most = most.max(resident());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            most - before
+        });
+        Self { is_over, thread }
+    }
+
+    fn stop(self) -> u64 {
+        self.is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.thread.join().unwrap_or_default()
+    }
 }
 
 /// The memory of this process that is in use, in bytes.

@@ -123,6 +123,8 @@ async fn check_sent(store: &Store, findings: &mut Findings) -> Result<Check> {
     Ok(Check { what, looked_at: Some(looked_at), broken, is_of_prompts: true })
 }
 
+/// A recorder that has not been heard of for longer was killed, or hangs: 90 s. It writes every 30 s at least.
+const SILENT_MICROS: i64 = 90_000_000;
 /// How many recorders are named: the newest.
 const RECORDERS: usize = 10;
 
@@ -139,6 +141,7 @@ fn with_recorders(ctx: &Ctx, mut document: Document) -> Document {
         )),
         Err(error) => document.notes.push(format!("the spool of this machine cannot be read: {error}")),
     }
+    let now = ctx.clock.now();
     let reports: Vec<Report> = spool.reports().into_iter().take(RECORDERS).collect();
     if reports.is_empty() {
         return document;
@@ -149,6 +152,7 @@ fn with_recorders(ctx: &Ctx, mut document: Document) -> Document {
         .column(Column::new(Kind::Text, "state", "state").keep(3), |r| {
             match (r.is_running, r.metrics.is_connected) {
                 (false, _) => "ended",
+                _ if now.micros() - r.updated_at.micros() > SILENT_MICROS => "silent",
                 (true, true) => "connected",
                 (true, false) => "waiting",
             }

@@ -5,12 +5,13 @@ use super::call::CallBuilder;
 use super::headers::{self, Carrier};
 use super::prompts::Prompt;
 use super::step::{StepBuilder, StepState};
+use super::tokens::RunTokens;
 use crate::domain::{Event, RunId, Status, StepId};
 use crate::error::Result;
-use crate::guard::Tokens;
+use crate::guard::Guard;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 use tokio::task::futures::TaskLocalFuture;
 
 tokio::task_local! {
@@ -29,18 +30,19 @@ pub struct Context {
 /// What is known of a run.
 pub(super) struct RunState {
     run_id: RunId,
-    /// Which tokens took the place of which values: the same in the whole run, as far as it runs in this process.
-    pub tokens: Mutex<Option<Tokens>>,
+    /// Whether it was started elsewhere, where values may have got their tokens already.
+    is_attached: bool,
+    tokens: OnceLock<RunTokens>,
 }
 
 impl Context {
     pub(super) fn of_run(recorder: Recorder, run_id: RunId) -> Self {
-        let run = RunState { run_id, tokens: Mutex::default() };
+        let run = RunState { run_id, is_attached: false, tokens: OnceLock::new() };
         Self { recorder, run: Arc::new(run), step: None }
     }
 
     pub(super) fn attached(recorder: Recorder, run_id: RunId, step_id: Option<StepId>) -> Self {
-        let run = RunState { run_id, tokens: Mutex::default() };
+        let run = RunState { run_id, is_attached: true, tokens: OnceLock::new() };
         Self { recorder, run: Arc::new(run), step: step_id.map(|id| Arc::new(StepState::attached(id))) }
     }
 
@@ -231,8 +233,17 @@ impl Context {
         }
     }
 
-    pub(super) fn state(&self) -> &RunState {
-        &self.run
+    /// Which tokens took the place of which values in this run. Of one that was started elsewhere the ledger is asked
+    /// once.
+    pub(super) fn tokens(&self, guard: &Guard) -> RunTokens {
+        let inner = &self.recorder.inner;
+        let given_elsewhere = || {
+            // A ledger that is out of reach is not waited for.
+            let asks = self.run.is_attached && self.recorder.metrics().is_connected;
+            if asks { inner.prompts.tokens_of(self.run_id()) } else { Vec::new() }
+        };
+        let tokens = self.run.tokens.get_or_init(|| inner.tokens.of(self.run_id(), guard, given_elsewhere));
+        Arc::clone(tokens)
     }
 
     pub(super) fn agent(&self) -> &str {

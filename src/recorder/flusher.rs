@@ -11,7 +11,7 @@ mod report;
 use super::breaker::Breaker;
 use super::door::Door;
 use super::metrics::add;
-use super::prompts::Fetch;
+use super::prompts::Request;
 use super::queue::Item;
 use super::settings::Level;
 use super::shared::Shared;
@@ -39,9 +39,9 @@ const LAST_MOMENT: Duration = Duration::from_millis(200);
 /// What the thread knows.
 pub(super) struct Flusher {
     shared: Arc<Shared>,
-    requests: mpsc::Receiver<Fetch>,
+    requests: mpsc::Receiver<Request>,
     /// Requests for prompts that wait for a connection.
-    asked: Vec<Fetch>,
+    asked: Vec<Request>,
     door: Arc<Mutex<Door>>,
     /// For what goes to disk: the other one may be waiting for the ledger.
     disk_door: Door,
@@ -76,7 +76,7 @@ pub(super) struct Flusher {
 }
 
 impl Flusher {
-    pub fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Fetch>) -> Self {
+    pub fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Request>) -> Self {
         let settings = &shared.settings;
         let mut disk_warning = Warning::default();
         let spool = Spool::of(&settings.location, settings.spool_home.as_deref(), settings.spool_max_bytes);

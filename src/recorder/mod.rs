@@ -61,6 +61,7 @@ mod settings;
 mod shared;
 pub(crate) mod spool;
 mod step;
+mod tokens;
 #[cfg(feature = "tower")]
 mod tower;
 mod warn;
@@ -88,6 +89,7 @@ use shared::Shared;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+use tokens::TokenBook;
 use warn::Warning;
 
 /// How long the last handle that is dropped waits for what it recorded to be safe.
@@ -106,6 +108,7 @@ pub struct Recorder {
 struct Inner {
     shared: Arc<Shared>,
     prompts: Arc<PromptCache>,
+    tokens: TokenBook,
     warning: Mutex<Warning>,
     /// Closes when the thread has ended.
     ended: Mutex<mpsc::Receiver<()>>,
@@ -199,7 +202,13 @@ impl Recorder {
         if let Err(error) = spawned {
             tracing::warn!(target: "asmm::recorder", "the recorder cannot start: {error}");
         }
-        let inner = Inner { shared, prompts, warning: Mutex::default(), ended: Mutex::new(ended) };
+        let inner = Inner {
+            shared,
+            prompts,
+            tokens: TokenBook::default(),
+            warning: Mutex::default(),
+            ended: Mutex::new(ended),
+        };
         Self { inner: Arc::new(inner) }
     }
 

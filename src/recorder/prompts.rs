@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::settings::Settings;
+use super::tokens::{self, FetchTokens};
 use super::warn::Warning;
 use crate::clock::Clock;
 use crate::domain::{CallId, CallPrompt, Digest, Event, GuardEvent, RunId};
@@ -32,6 +33,31 @@ pub(super) struct Loaded {
 }
 
 /// A request to the flusher, which has the connection.
+pub(super) enum Request {
+    Version(Fetch),
+    Tokens(FetchTokens),
+}
+
+impl Request {
+    /// Asks the ledger.
+    pub async fn run(self, store: Store) {
+        match self {
+            Self::Version(fetch) => fetch.run(store).await,
+            Self::Tokens(fetch) => fetch.run(store).await,
+        }
+    }
+
+    /// Answers that there is no connection.
+    pub fn refuse(self, why: &str) {
+        match self {
+            Self::Version(fetch) => fetch.refuse(why),
+            // That nobody answers is the answer.
+            Self::Tokens(_) => {}
+        }
+    }
+}
+
+/// A request for a version.
 pub(super) struct Fetch {
     cache: Arc<PromptCache>,
     key: String,
@@ -41,7 +67,7 @@ pub(super) struct Fetch {
 
 /// The versions that this process has used, and on disk those that others on this machine have.
 pub(super) struct PromptCache {
-    requests: tokio::sync::mpsc::Sender<Fetch>,
+    requests: tokio::sync::mpsc::Sender<Request>,
     /// Of this ledger; none where there is no place for it.
     folder: Option<PathBuf>,
     ledger: String,
@@ -70,7 +96,7 @@ struct Stored {
 }
 
 impl PromptCache {
-    pub fn new(settings: &Settings, requests: tokio::sync::mpsc::Sender<Fetch>) -> Self {
+    pub fn new(settings: &Settings, requests: tokio::sync::mpsc::Sender<Request>) -> Self {
         Self {
             requests,
             folder: settings::cache_home().ok().map(|home| home.join("asmm").join("prompts")),
@@ -129,8 +155,13 @@ impl PromptCache {
         key: String,
         reference: Reference,
         answer: Option<mpsc::SyncSender<Result<Arc<Loaded>>>>,
-    ) -> Fetch {
-        Fetch { cache: Arc::clone(self), key, reference, answer }
+    ) -> Request {
+        Request::Version(Fetch { cache: Arc::clone(self), key, reference, answer })
+    }
+
+    /// The tokens that a run has given already, if the ledger says so in time.
+    pub fn tokens_of(&self, run_id: RunId) -> Vec<(String, Digest)> {
+        tokens::ask(&self.requests, run_id, self.patience)
     }
 
     /// What this machine last took the reference for, when the ledger is out of reach.
@@ -220,14 +251,14 @@ fn out_of_reach(key: &str) -> Error {
 
 impl Fetch {
     /// Asks the ledger.
-    pub async fn run(self, store: Store) {
+    async fn run(self, store: Store) {
         let found = store.prompt_version(&self.reference, self.cache.clock.now()).await;
         let answer = found.and_then(|version| self.cache.note(self.key.clone(), &self.reference, &version));
         self.say(answer);
     }
 
     /// Answers that there is no connection.
-    pub fn refuse(self, why: &str) {
+    fn refuse(self, why: &str) {
         let error = Error::ledger(format!("prompt `{}` cannot be fetched: {why}", self.key));
         self.say(Err(error.hint("is the database up, and is ASMM_DATABASE_URL right?")));
     }
@@ -310,10 +341,10 @@ impl Prompt {
         let now = recorder.now();
         let run_id = Some(self.context.run_id());
         let about = About { run_id, call_id: None, prompt: Some(name.clone()) };
-        let mut tokens = self.context.state().tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let tokens = tokens.get_or_insert_with(|| guard.tokens());
+        let tokens = self.context.tokens(guard);
+        let mut tokens = tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let today = now.to_utc().date_naive();
-        match guard.render(&self.version.content, &inputs, tokens, today) {
+        match guard.render(&self.version.content, &inputs, &mut tokens, today) {
             Ok(Guarded { rendered, inputs, decisions }) => {
                 decisions.log(&about, false);
                 let sent = CallPrompt {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// How often they are written, when they have changed.
 const EVERY: Duration = Duration::from_secs(5);
+/// And when they have not: who reads them knows then that there still is a recorder.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 /// Writes the counters now and then.
 pub(super) struct Reporter {
@@ -17,7 +19,7 @@ pub(super) struct Reporter {
     path: Option<PathBuf>,
     started_at: Timestamp,
     next: Instant,
-    last: Option<Metrics>,
+    last: Option<(Metrics, Instant)>,
 }
 
 impl Reporter {
@@ -46,7 +48,8 @@ impl Reporter {
         self.next = now + EVERY;
         let metrics = shared.metrics();
         let (Some(spool), Some(path)) = (&self.spool, &self.path) else { return };
-        if is_running && self.last.as_ref() == Some(&metrics) {
+        let is_news = |(last, at): &(Metrics, Instant)| *last != metrics || *at + AT_LEAST_EVERY <= now;
+        if is_running && !self.last.as_ref().is_none_or(is_news) {
             return;
         }
         let report = Report {
@@ -60,6 +63,6 @@ impl Reporter {
         if let Err(error) = spool.write_report(path, &report) {
             tracing::debug!(target: "asmm::recorder", "the recorder's counters cannot be written: {error}");
         }
-        self.last = Some(metrics);
+        self.last = Some((metrics, now));
     }
 }

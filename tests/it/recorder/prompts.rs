@@ -48,6 +48,7 @@ fn child() {
         match body.as_str() {
             "sent" => sent().await,
             "addresses" => addresses().await,
+            "elsewhere" => elsewhere().await,
             "secret" => secret().await,
             "unfit" => unfit().await,
             "moved" => moved().await,
@@ -294,6 +295,8 @@ on_both_databases! {
         for number in 1..=2 {
             assert_eq!(holds(&all, &email(number)), [""; 0]);
         }
+        // Another process, which the run is handed on to, goes on counting.
+        in_child("elsewhere", &db.url, &db);
     }
 
     async fn a_secret_is_refused_and_is_nowhere(db: TestDb) {
@@ -423,6 +426,20 @@ async fn addresses() {
         [(calls[0], "EMAIL_1"), (calls[1], "EMAIL_1"), (calls[1], "EMAIL_2"), (calls[2], "EMAIL_1")]
     );
     assert!(of_calls[0].2 == of_calls[1].2 && of_calls[1].2 != of_calls[2].2);
+}
+
+async fn elsewhere() {
+    let (_, recorder) = here().await;
+    for (text, expected) in [
+        (format!("{} and {}", email(3), email(2)), "[EMAIL_3] and [EMAIL_2]"),
+        (format!("{} and {}", email(4), email(3)), "[EMAIL_4] and [EMAIL_3]"),
+    ] {
+        // Each request has a handle of its own.
+        let context = recorder.attach(run_id(), None);
+        let rendered = context.prompt("support/reply").unwrap().render(json!({"text": text})).unwrap();
+        let words = serde_json::to_string(rendered.messages()).unwrap();
+        assert!(words.contains(expected), "{words}");
+    }
 }
 
 async fn secret() {
