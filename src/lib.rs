@@ -10,6 +10,8 @@
 //! | [`guard`] | what may go into a prompt: detectors, policy, redaction | `domain`, `prompt` |
 //! | [`store`] | the ledger in Postgres or SQLite; the only room that names sqlx | `domain`, `pricing`, `prompt` |
 //! | [`intake`] | usage from elsewhere: native JSONL, traces, session logs | `domain` |
+//! | [`recorder`] | the fail-open client for pipelines: handles, queue, spool, contexts that travel | `domain`, `prompt`, `guard`, `store`, `clock` |
+//! | `settings` | what the environment and `asmm.yaml` say, and the guard's key | `guard`, `recorder`'s settings |
 //! | [`report`] (`cli`) | rows to tables, JSON, CSV and markdown; the only user of comfy-table | `domain` |
 //! | [`cli`] (`cli`) | one file a command: its arguments and what it does | all of these |
 //! | [`error`] | the one error type: what happened, to which thing, and what to do next | nothing |
@@ -49,10 +51,30 @@
 //! asmm = { version = "0.1", default-features = false }
 //! ```
 //!
-//! [`store`] runs on the program's tokio, with time and IO enabled. Warnings and the guard's decisions are
+//! - `tower`: a layer that takes the run and step of a request over into a service: `recorder::RecorderLayer`.
+//!
+//! [`recorder`] brings a thread and a runtime of its own; [`store`], used by itself, runs on the program's tokio, with
+//! time and IO enabled. Warnings and the guard's decisions are
 //! `tracing` events, for whatever subscriber the program has.
 //!
 //! # Recording from Rust
+//!
+//! A pipeline uses a [`Recorder`], which never fails, waits or loses anything: see [`recorder`].
+//!
+//! ```no_run
+//! use asmm::Recorder;
+//! use asmm::domain::{Status, TokenUsage};
+//!
+//! # async fn pipeline(answer: serde_json::Value) {
+//! let recorder = Recorder::from_env();
+//! let run = recorder.run("enrichment").start();
+//! run.call("openai", "gpt-4o").reported(TokenUsage::from_openai(&answer["usage"])).record();
+//! run.finish(Status::Succeeded);
+//! recorder.shutdown(std::time::Duration::from_secs(5)).await;
+//! # }
+//! ```
+//!
+//! A tool that wants each answer of the ledger uses the [`store`]:
 //!
 //! ```no_run
 //! use asmm::clock::Clock;
@@ -100,3 +122,4 @@ mod settings;
 pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
+pub use recorder::Recorder;

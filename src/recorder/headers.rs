@@ -58,18 +58,19 @@ impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
 
 pub(super) fn inject(run_id: RunId, step_id: Option<StepId>, carrier: &mut impl Carrier) {
     let others = carrier.get("baggage").unwrap_or_default();
-    let mut members: Vec<String> = others
-        .split(',')
-        .map(str::trim)
-        .filter(|member| !member.is_empty() && !matches!(name_of(member), RUN | STEP))
-        .map(str::to_owned)
-        .collect();
-    members.push(format!("{RUN}={run_id}"));
-    members.extend(step_id.map(|id| format!("{STEP}={id}")));
-    let baggage = members.join(",");
-    if baggage.len() <= MAX_BAGGAGE_BYTES {
-        carrier.set("baggage", baggage);
+    let mut baggage = format!("{RUN}={run_id}");
+    if let Some(step_id) = step_id {
+        baggage.push_str(&format!(",{STEP}={step_id}"));
     }
+    let is_theirs = |member: &&str| !member.is_empty() && !matches!(name_of(member), RUN | STEP);
+    for member in others.split(',').map(str::trim).filter(is_theirs) {
+        // What no longer fits is left out, as W3C has it.
+        if baggage.len() + 1 + member.len() <= MAX_BAGGAGE_BYTES {
+            baggage.push(',');
+            baggage.push_str(member);
+        }
+    }
+    carrier.set("baggage", baggage);
     if carrier.get("traceparent").is_none() {
         // The last eight bytes of an id are random, and never all zero in a UUIDv7.
         let span = step_id.map_or(run_id.0, |id| id.0).as_u128() & u128::from(u64::MAX);
@@ -147,8 +148,11 @@ mod tests {
         assert_eq!(extract(&carrier(&[("traceparent", theirs)]), now()), None);
         inject(run, Some(step), &mut headers);
         assert_eq!(headers["Traceparent"], theirs);
-        assert_eq!(headers["baggage"], format!("user=1;p=2,b=%20,asmm-run-id={run},asmm-step-id={step}"));
+        assert_eq!(headers["baggage"], format!("asmm-run-id={run},asmm-step-id={step},user=1;p=2,b=%20"));
         assert_eq!(headers.len(), 2);
+        let mut full = carrier(&[("baggage", &format!("{}=x,y=z", "x".repeat(8100)))]);
+        inject(run, Some(step), &mut full);
+        assert_eq!(full["baggage"], format!("asmm-run-id={run},asmm-step-id={step},y=z"));
     }
 
     #[test]

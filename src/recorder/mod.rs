@@ -27,13 +27,14 @@
 //! # What is guaranteed
 //!
 //! Nothing that records can fail, and nothing waits for the network or the disk: events go into a bounded queue, and a
-//! thread of the recorder's own delivers them. Only [`Context::prompt`] may wait, at its first use of a version and for
-//! two seconds at most: without its words there is nothing to send.
+//! thread of the recorder's own delivers them, on a runtime of its own. Only [`Context::prompt`] and [`Prompt::render`] may
+//! wait, at the first use of a version or of a run that was started elsewhere, and for two seconds at most: without its
+//! words there is nothing to send.
 //!
 //! | what happens | [`Level::Buffered`] (default) | [`Level::Durable`] |
 //! |---|---|---|
 //! | the ledger is slow, hangs, or is gone | goes to disk after a second at most, is delivered when it is back | is on disk already |
-//! | the pipeline ends or panics | nothing is lost: dropping the last handle waits up to a second | the same |
+//! | the pipeline ends or panics | nothing is lost: dropping the last handle waits, two seconds at most | the same |
 //! | the pipeline is killed | up to a second of events can be lost | nothing is lost that a [`Receipt`] was awaited for |
 //! | the machine loses power | the same | the same |
 //! | disk and memory are both full | new events are dropped, counted and warned of | the same |

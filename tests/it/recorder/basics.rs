@@ -7,7 +7,7 @@ use asmm::domain::{RunId, Status, TokenUsage};
 use asmm::recorder::{Context, Recorder, in_current, spawn};
 use asmm::store::Store;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -99,7 +99,9 @@ on_both_databases! {
 
         // The other recorder may have been faster than this one: then its call waits, and is found.
         let third = Recorder::connect(settings(&db));
+        let deadline = Instant::now() + SOON;
         while third.metrics().waiting > 0 || store.run(run_id).await.unwrap().totals.llm_calls < 2 {
+            assert!(Instant::now() < deadline, "the other recorder's call does not arrive: {:?}", third.metrics());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(calls_of(&store, run_id).await, (Status::Succeeded, 2, "0.0052".to_owned()));
@@ -153,7 +155,9 @@ on_both_databases! {
             std::fs::remove_dir(file).unwrap();
         }
         let store = open(&db).await;
+        let deadline = Instant::now() + SOON;
         while recorder.metrics().in_spool > 0 {
+            assert!(Instant::now() < deadline, "the spool is not emptied: {:?}", recorder.metrics());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(calls_of(&store, run_id).await, (Status::Succeeded, 10, "0.026".to_owned()));
