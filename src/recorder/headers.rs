@@ -58,10 +58,8 @@ impl<S: BuildHasher> Carrier for HashMap<String, String, S> {
 
 pub(super) fn inject(run_id: RunId, step_id: Option<StepId>, carrier: &mut impl Carrier) {
     let others = carrier.get("baggage").unwrap_or_default();
-    let mut baggage = format!("{RUN}={run_id}");
-    if let Some(step_id) = step_id {
-        baggage.push_str(&format!(",{STEP}={step_id}"));
-    }
+    let step = step_id.map(|id| format!(",{STEP}={id}")).unwrap_or_default();
+    let mut baggage = format!("{RUN}={run_id}{step}");
     let is_theirs = |member: &&str| !member.is_empty() && !matches!(name_of(member), RUN | STEP);
     for member in others.split(',').map(str::trim).filter(is_theirs) {
         // What no longer fits is left out, as W3C has it.
