@@ -156,6 +156,11 @@ impl Spool {
         Ok(segments.iter().all(|(_, path)| path.metadata().is_ok_and(|m| m.len() == 0)))
     }
 
+    /// A segment that is longer is closed. The limit is looked at when one is begun: the smaller it is, the more often.
+    fn segment_bytes(&self) -> u64 {
+        (self.max_bytes / 8).clamp(1 << 16, segment::SEGMENT_BYTES)
+    }
+
     /// Where recorders leave their counters.
     pub fn recorders(&self) -> PathBuf {
         self.folder.join("recorders")

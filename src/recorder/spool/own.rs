@@ -74,12 +74,12 @@ impl OwnSpool {
 
     /// As many as fit into the segment that is written, and one at least.
     fn append_some<E: Borrow<Event>>(&mut self, events: &[E], at: Timestamp) -> Result<usize> {
-        if self.segments.back().is_none_or(Segment::is_full) {
+        if self.segments.back().is_none_or(|segment| segment.length() >= self.spool.segment_bytes()) {
             let segment = self.spool.begin()?;
             self.segments.push_back(segment);
         }
         let Some(segment) = self.segments.back() else { return Ok(0) };
-        let room = usize::try_from(super::segment::SEGMENT_BYTES - segment.length()).unwrap_or(usize::MAX);
+        let room = usize::try_from(self.spool.segment_bytes() - segment.length()).unwrap_or(usize::MAX);
         let (mut bytes, mut count) = (Vec::new(), 0);
         for event in events {
             record::encode(at, &to_json(event.borrow())?, &mut bytes);
@@ -193,9 +193,10 @@ impl OwnSpool {
         {
             self.pending = 0;
             self.delivered = 0;
-            outcome = outcome
-                .and(if only.is_full() { Ok(()) } else { only.clear() }.map_err(|e| failed(only.path(), e)));
-            if only.is_full() || outcome.is_err() {
+            let is_full = only.length() >= self.spool.segment_bytes();
+            outcome =
+                outcome.and(if is_full { Ok(()) } else { only.clear() }.map_err(|e| failed(only.path(), e)));
+            if is_full || outcome.is_err() {
                 // A new one is begun when something is to be kept again.
                 self.dirty.clear();
                 if let Some(segment) = self.segments.pop_front() {

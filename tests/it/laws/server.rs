@@ -1,96 +1,16 @@
 //! A Postgres server of the test's own that is stopped at once, as when the machine loses power, and started again.
 
 use super::{batch, check};
-use crate::support::block_on;
+use crate::support::{Server, block_on};
 use crate::writing::now;
 use asmm::clock::Clock;
 use asmm::error::{Error, ErrorKind};
 use asmm::store::{Location, Store};
-use std::net::TcpListener;
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 const WRITERS: u64 = 4;
 const ROUNDS: usize = 2;
-
-/// A server with the settings that keep what was answered; `tests/run` starts one that is only fast.
-struct Server {
-    bin: PathBuf,
-    /// Who runs it: nobody else when we are not root.
-    user: Option<(u32, u32)>,
-    port: u16,
-    dir: TempDir,
-}
-
-impl Server {
-    fn new() -> Self {
-        let bin = std::env::var("ASMM_TEST_PG_BIN").expect("tests/run says where PostgreSQL's programs are");
-        let user = std::env::var("ASMM_TEST_PG_USER").ok().filter(|name| !name.is_empty());
-        let user = user.map(|name| (id("-u", &name), id("-g", &name)));
-        // Short: the path of a Unix socket has room for about 100 bytes.
-        let dir = tempfile::Builder::new().prefix("asmm-own-pg").tempdir_in("/tmp").unwrap();
-        if let Some((uid, gid)) = user {
-            chown(dir.path(), Some(uid), Some(gid)).unwrap();
-        }
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let server = Self { bin: bin.into(), user, port, dir };
-        server.run("initdb", &["-D", "data", "-U", "asmm_test", "-A", "trust", "-E", "UTF8", "--locale=C"]);
-        server
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        let log =
-            std::fs::File::options().append(true).create(true).open(self.dir.path().join("log")).unwrap();
-        let mut command = Command::new(self.bin.join(program));
-        command.args(args).current_dir(self.dir.path()).env("HOME", self.dir.path());
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        if let Some((uid, gid)) = self.user {
-            command.uid(uid).gid(gid);
-        }
-        let status = command.status().unwrap();
-        assert!(status.success(), "{program} {args:?}\n{}", read(&self.dir.path().join("log")));
-    }
-
-    fn start(&self) {
-        let folder = self.dir.path().display();
-        let options = format!("-p {} -c listen_addresses=127.0.0.1 -k {folder}", self.port);
-        self.run("pg_ctl", &["start", "-D", "data", "-l", "server.log", "-w", "-t", "60", "-o", &options]);
-    }
-
-    /// Ends it without a word to its clients and without tidying up: the next start recovers from the log.
-    fn crash(&self) {
-        self.run("pg_ctl", &["stop", "-D", "data", "-m", "immediate", "-w"]);
-    }
-
-    fn location(&self) -> Location {
-        let url = format!("postgres://asmm_test@127.0.0.1:{}/postgres", self.port);
-        Location { patience: Duration::from_secs(2), ..Location::new(url, "asmm") }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if self.dir.path().join("data/postmaster.pid").exists() {
-            self.crash();
-        }
-    }
-}
-
-fn id(flag: &str, user: &str) -> u32 {
-    let output = Command::new("id").args([flag, user]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_default()
-}
 
 /// How far the test is.
 #[derive(Default)]

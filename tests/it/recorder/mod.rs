@@ -2,8 +2,9 @@
 
 mod basics;
 mod child;
+mod faults;
 mod prompts;
-mod spool;
+mod proxy;
 #[cfg(feature = "tower")]
 mod tower;
 

@@ -3,7 +3,9 @@
 
 mod database;
 mod sandbox;
+mod server;
 
 pub(crate) use database::on_both_databases;
 pub use database::{TestDb, block_on, fresh_schema, postgres_url, psql, psql_program};
 pub use sandbox::{NOW, Output, Sandbox, asmm};
+pub use server::Server;
