@@ -163,9 +163,14 @@ impl Pipeline {
         self.child.wait().unwrap();
     }
 
+    /// Tells it to stop, and does not wait for it.
+    pub fn tell_to_stop(&self) {
+        std::fs::write(self.folder.join("stop"), "").unwrap();
+    }
+
     /// Tells it to stop; what its recorder counted.
     pub fn stop(&mut self) -> Metrics {
-        std::fs::write(self.folder.join("stop"), "").unwrap();
+        self.tell_to_stop();
         let deadline = Instant::now() + LONG;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -88,6 +88,8 @@ fn many_pipelines_and_shells_share_a_spool() {
             pipeline.go_on(500);
         }
         shell.extend((0..2).map(|_| call("gpt-4o")));
+        // All at once: those that are left would go on while one is waited for.
+        running.iter().for_each(Pipeline::tell_to_stop);
         for mut pipeline in running {
             let metrics = pipeline.stop();
             assert_eq!(metrics.dropped, 0, "{metrics:?}");
