@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// Forwards connections to a server. Threads end with their connections.
 pub struct Proxy {
@@ -13,11 +13,14 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct State {
-    open: Mutex<Vec<TcpStream>>,
     /// So many commits are still to be sent on whose answer is not.
     swallow: AtomicUsize,
     /// So many answers were swallowed.
     swallowed: AtomicUsize,
+    /// So many batches are still to be broken off in their middle.
+    break_off: AtomicUsize,
+    /// So many batches were.
+    broken_off: AtomicUsize,
 }
 
 impl Proxy {
@@ -31,7 +34,6 @@ impl Proxy {
             for client in listener.incoming().flatten() {
                 let Ok(upstream) = TcpStream::connect(&server) else { continue };
                 let (client_side, server_side) = (copy(&client), copy(&upstream));
-                shared.open.lock().unwrap().extend([copy(&client), copy(&upstream)]);
                 let state = Arc::clone(&shared);
                 std::thread::spawn(move || to_server(client, upstream, &state));
                 std::thread::spawn(move || forward(server_side, client_side));
@@ -45,12 +47,14 @@ impl Proxy {
         url.replace(server, &format!("127.0.0.1:{}", self.port))
     }
 
-    /// Breaks every connection, in the middle of whatever it is at.
-    pub fn reset(&self) {
-        for stream in self.state.open.lock().unwrap().drain(..) {
-            // It may have ended by itself.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+    /// Breaks the connection of the next batch when half of a message of it is sent on.
+    pub fn break_off_a_batch(&self) {
+        self.state.break_off.store(1, Ordering::SeqCst);
+    }
+
+    /// How many batches were broken off.
+    pub fn broken_off(&self) -> usize {
+        self.state.broken_off.load(Ordering::SeqCst)
     }
 
     /// Lets the next commit reach the server, and its answer nobody.
@@ -68,8 +72,17 @@ fn to_server(mut client: TcpStream, mut server: TcpStream, state: &State) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = client.read(&mut buffer) {
         let is_commit = buffer[..count].windows(6).any(|word| word == b"COMMIT");
-        let takes = |left: usize| left.checked_sub(1);
-        if is_commit && state.swallow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, takes).is_ok() {
+        let is_told = |left: &AtomicUsize| {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        };
+        // Only a batch of calls is so long.
+        if count > 4_000 && is_told(&state.break_off) {
+            let _ = server.write_all(&buffer[..count / 2]);
+            let _ = client.shutdown(Shutdown::Both);
+            state.broken_off.fetch_add(1, Ordering::SeqCst);
+            break;
+        }
+        if is_commit && is_told(&state.swallow) {
             // The client hears nothing any more; the server commits, and then finds nobody to tell.
             let _ = client.shutdown(Shutdown::Both);
             let _ = server.write_all(&buffer[..count]);
