@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
         Ok(failed) => {
             let metrics = recorder.metrics();
             println!(
-                "{failed} failed; {} events recorded, {} of them wait on disk, {} are lost",
+                "{failed} failed; of {} events that were recorded {} wait on disk and {} are lost",
                 metrics.accepted, flushed.in_spool, flushed.dropped
             );
             println!("look at it: asmm runs show last");

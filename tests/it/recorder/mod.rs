@@ -2,6 +2,7 @@
 
 mod basics;
 mod child;
+mod example;
 mod faults;
 mod prompts;
 mod proxy;
