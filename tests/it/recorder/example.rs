@@ -129,7 +129,12 @@ fn it_goes_on_without_its_ledger() {
     }
     std::fs::create_dir(&file).unwrap();
     let said = run_example(&sandbox);
-    assert!(said.code == 0 && said.stdout.contains("of 26 events that were recorded 26 wait on disk and 0 are lost"), "{}", said.snapshot());
+    assert!(
+        said.code == 0
+            && said.stdout.contains("of 26 events that were recorded 26 wait on disk and 0 are lost"),
+        "{}",
+        said.snapshot()
+    );
     std::fs::remove_dir(&file).unwrap();
     for end in ["", "-wal", "-shm"] {
         let (from, to) = (format!("{}{end}", beside.display()), format!("{}{end}", file.display()));
