@@ -20,6 +20,7 @@ mod guard;
 mod laws;
 mod prompts;
 mod prompts_python;
+mod python_example;
 mod recorder;
 mod schema;
 mod writing;
