@@ -588,27 +588,32 @@ fn the_doctor_knows_the_recorders() {
     let sandbox = super::sqlite();
     let folder = folder(&sandbox).join("recorders");
     std::fs::create_dir_all(&folder).unwrap();
-    for (name, process, is_running, is_connected) in
-        [("1", 41, false, true), ("2", 42, true, true), ("3", 43, true, false)]
-    {
+    for (name, process, minute, is_running, is_connected) in [
+        ("1", 41, 59, false, true),
+        ("2", 42, 59, true, true),
+        ("3", 43, 59, true, false),
+        // It was killed half an hour ago.
+        ("4", 44, 30, true, true),
+    ] {
         let report = serde_json::json!({
-            "process": process, "started_at": "2026-03-15T11:00:00Z", "updated_at": format!("2026-03-15T11:30:0{name}Z"),
+            "process": process, "started_at": "2026-03-15T11:00:00Z", "updated_at": format!("2026-03-15T11:{minute}:0{name}Z"),
             "level": "buffered", "is_running": is_running, "accepted": 1000, "queued": 1, "delivered": 900,
             "spooled": 98, "in_spool": 97, "waiting": 0, "set_aside": 2, "dropped": 0, "adopted": 0, "failures": 3,
             "is_connected": is_connected,
         });
         std::fs::write(folder.join(format!("{name}.json")), report.to_string()).unwrap();
     }
-    std::fs::write(folder.join("4.json"), "{").unwrap();
+    std::fs::write(folder.join("5.json"), "{").unwrap();
     let shown = sandbox.with_env("COLUMNS", "160").run(&["doctor"]).success();
     let table = shown.split("recorders on this machine").nth(1).unwrap();
     insta::assert_snapshot!(table, @r"
     , newest first
     process  updated              state      level     accepted  queued  delivered  spooled  in spool  set aside  lost
     ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-         43  2026-03-15 11:30:03  waiting    buffered     1,000       1        900       98        97          2     0
-         42  2026-03-15 11:30:02  connected  buffered     1,000       1        900       98        97          2     0
-         41  2026-03-15 11:30:01  ended      buffered     1,000       1        900       98        97          2     0
+         43  2026-03-15 11:59:03  waiting    buffered     1,000       1        900       98        97          2     0
+         42  2026-03-15 11:59:02  connected  buffered     1,000       1        900       98        97          2     0
+         41  2026-03-15 11:59:01  ended      buffered     1,000       1        900       98        97          2     0
+         44  2026-03-15 11:30:04  silent     buffered     1,000       1        900       98        97          2     0
 
     UTC (the system's) · catalogue 2026-11-20
     ");

@@ -72,7 +72,7 @@ fn pipeline() {
                                 });
                             }
                         }
-                        tokio::time::sleep(Duration::from_millis(2)).await;
+                        tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                     step.finish(Status::Succeeded);
                     run.finish(Status::Succeeded);

@@ -7,9 +7,9 @@ mod servers;
 use crate::support::{Output, TestDb, asmm, block_on};
 use asmm::clock::Clock;
 use asmm::store::{Location, Store};
-use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -22,8 +22,11 @@ const LEVELS: [&str; 2] = ["buffered", "durable"];
 async fn stored(db: &TestDb) -> BTreeSet<Uuid> {
     const CALLS: &str = "select call_id from llm_call";
     let ids: Vec<Uuid> = if db.url.starts_with("sqlite:") {
-        let options = SqliteConnectOptions::from_str(&db.url).unwrap();
-        sqlx::query_scalar(CALLS).fetch_all(&mut options.connect().await.unwrap()).await.unwrap()
+        let mut connection = SqliteConnectOptions::from_str(&db.url).unwrap().connect().await.unwrap();
+        let ids = sqlx::query_scalar(CALLS).fetch_all(&mut connection).await.unwrap();
+        // Dropped, it would be closed later, and take the files of a ledger with it that is made meanwhile.
+        connection.close().await.unwrap();
+        ids
     } else {
         let options = PgConnectOptions::from_str(&db.url).unwrap().options([("search_path", &db.schema)]);
         sqlx::query_scalar(CALLS).fetch_all(&mut options.connect().await.unwrap()).await.unwrap()
