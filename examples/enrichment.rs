@@ -112,9 +112,11 @@ async fn run(recorder: &Recorder) -> Result<usize> {
 async fn enrich(endpoint: &Endpoint, company: &Company) -> Result<String> {
     let run = Context::current().ok_or("there is no run")?;
     let step = run.step("research").agent("researcher").start();
+    // Before `scope`, which records that the step has started, and with which prompt.
+    let prompt = step.prompt(RESEARCHER);
     let research = async {
         let inputs = json!({"company": company.name, "website_text": company.website_text});
-        let prompt = step.prompt(RESEARCHER)?.render(inputs)?;
+        let prompt = prompt?.render(inputs)?;
         let findings = ask(endpoint, &step, &prompt).await?;
         write(endpoint, company, &findings).await
     };
@@ -132,7 +134,7 @@ async fn write(endpoint: &Endpoint, company: &Company, findings: &str) -> Result
         let prompt = step.prompt(WRITER)?.render(inputs)?;
         ask(endpoint, &step, &prompt).await
     };
-    let summary = step.scope(writing).await;
+    let summary = writing.await;
     step.finish(status_of(&summary));
     summary
 }
@@ -188,8 +190,8 @@ struct Failure {
 }
 
 impl Failure {
-    fn passing(why: impl ToString) -> Self {
-        Self { why: why.to_string(), may_pass: true, wait: None }
+    fn lost(error: ureq::Error) -> Self {
+        Self { why: format!("the endpoint did not answer: {error}"), may_pass: true, wait: None }
     }
 
     fn lasting(why: impl ToString) -> Self {
@@ -221,10 +223,10 @@ impl Endpoint {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         let exchange = move || -> std::result::Result<Value, Failure> {
-            let mut response = request.send(body.to_string()).map_err(Failure::passing)?;
+            let mut response = request.send(body.to_string()).map_err(Failure::lost)?;
             let status = response.status();
             if status.is_success() {
-                let text = response.body_mut().read_to_string().map_err(Failure::passing)?;
+                let text = response.body_mut().read_to_string().map_err(Failure::lost)?;
                 return serde_json::from_str(&text)
                     .map_err(|_| Failure::lasting("the endpoint answered no JSON"));
             }
