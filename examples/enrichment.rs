@@ -26,6 +26,8 @@ const WRITER: &str = "enrichment/summariser@production";
 const AT_ONCE: usize = 2;
 /// Attempts at one answer.
 const ATTEMPTS: u32 = 3;
+/// Between two of them, whatever the endpoint asks for.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Deserialize)]
 struct Company {
@@ -37,6 +39,8 @@ struct Company {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What the recorder warns of, and what the guard decides.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
     let recorder = Recorder::from_env();
     let outcome = run(&recorder).await;
     // Whatever could not be delivered by then waits on disk.
@@ -48,15 +52,20 @@ async fn main() -> ExitCode {
                 "{failed} failed; of {} events that were recorded {} wait on disk and {} are lost",
                 metrics.accepted, flushed.in_spool, flushed.dropped
             );
-            println!("look at it: asmm runs show last");
+            let first =
+                if flushed.in_spool > 0 { "asmm spool drain, when the ledger is back; then " } else { "" };
+            println!("look at it: {first}asmm runs show last");
             ExitCode::SUCCESS
         }
         Err(error) => {
             eprintln!("error: {error}");
-            if let Some(hint) = error.downcast_ref::<asmm::Error>().and_then(asmm::Error::next_step) {
-                eprintln!("hint: {hint}");
+            // Of the ledger: the prompts cannot be had.
+            if let Some(error) = error.downcast_ref::<asmm::Error>() {
+                if let Some(hint) = error.next_step() {
+                    eprintln!("hint: {hint}");
+                }
+                eprintln!("hint: push the prompts once: asmm prompts push prompts --label production");
             }
-            eprintln!("hint: push the prompts once: asmm prompts push prompts --label production");
             ExitCode::FAILURE
         }
     }
@@ -86,7 +95,8 @@ async fn run(recorder: &Recorder) -> Result<usize> {
         .await;
     let mut failed = 0;
     for (company, task) in companies.iter().zip(tasks) {
-        match task.await? {
+        // A task that panicked takes no other with it.
+        match task.await.unwrap_or_else(|error| Err(error.into())) {
             Ok(summary) => println!("{}: {summary}", company.name),
             Err(error) => {
                 failed += 1;
@@ -98,24 +108,33 @@ async fn run(recorder: &Recorder) -> Result<usize> {
     Ok(failed)
 }
 
-/// The researcher's step, in which it hands what it found to the writer.
+/// The researcher's step, in which the writer is asked. Whatever goes wrong in it is its status.
 async fn enrich(endpoint: &Endpoint, company: &Company) -> Result<String> {
     let run = Context::current().ok_or("there is no run")?;
     let step = run.step("research").agent("researcher").start();
-    let prompt = step.prompt(RESEARCHER)?;
-    let prompt = prompt.render(json!({"company": company.name, "website_text": company.website_text}))?;
-    let findings = ask(endpoint, &step, &prompt).await;
-    step.finish(status_of(&findings));
-    write(endpoint, company, &findings?).await
+    // Before `scope`, which records that the step has started, and with which prompt.
+    let prompt = step.prompt(RESEARCHER);
+    let research = async {
+        let inputs = json!({"company": company.name, "website_text": company.website_text});
+        let prompt = prompt?.render(inputs)?;
+        let findings = ask(endpoint, &step, &prompt).await?;
+        write(endpoint, company, &findings).await
+    };
+    let summary = step.scope(research).await;
+    step.finish(status_of(&summary));
+    summary
 }
 
-/// The writer's step.
+/// The writer's step. It need not be told which run it is in: the current context says it.
 async fn write(endpoint: &Endpoint, company: &Company, findings: &str) -> Result<String> {
-    let run = Context::current().ok_or("there is no run")?;
-    let step = run.step("summarise").agent("writer").start();
-    let inputs = json!({"company": company.name, "facts": findings, "notes": company.notes});
-    let prompt = step.prompt(WRITER)?.render(inputs)?;
-    let summary = ask(endpoint, &step, &prompt).await;
+    let researcher = Context::current().ok_or("there is no run")?;
+    let step = researcher.step("summarise").agent("writer").start();
+    let writing = async {
+        let inputs = json!({"company": company.name, "facts": findings, "notes": company.notes});
+        let prompt = step.prompt(WRITER)?.render(inputs)?;
+        ask(endpoint, &step, &prompt).await
+    };
+    let summary = writing.await;
     step.finish(status_of(&summary));
     summary
 }
@@ -133,7 +152,7 @@ async fn ask(endpoint: &Endpoint, step: &Context, prompt: &RenderedPrompt) -> Re
         let started = Instant::now();
         let answer = endpoint.send(body.clone()).await;
         let call = call.latency(started.elapsed());
-        match answer {
+        let wait = match answer {
             Ok(answer) => {
                 let usage = TokenUsage::from_openai(&answer["usage"]);
                 call.reported(usage).response_id(answer["id"].as_str().unwrap_or_default()).record();
@@ -145,9 +164,10 @@ async fn ask(endpoint: &Endpoint, step: &Context, prompt: &RenderedPrompt) -> Re
                 if !failure.may_pass || attempt == ATTEMPTS {
                     return Err(failure.why.into());
                 }
+                failure.wait.unwrap_or(Duration::from_millis(100) * 2_u32.pow(attempt))
             }
-        }
-        tokio::time::sleep(Duration::from_millis(100) * 2_u32.pow(attempt)).await;
+        };
+        tokio::time::sleep(wait.min(MAX_WAIT)).await;
         attempt += 1;
     }
 }
@@ -165,16 +185,29 @@ struct Failure {
     why: String,
     /// Whether it may be different a moment later.
     may_pass: bool,
+    /// How long the endpoint asks us to wait.
+    wait: Option<Duration>,
+}
+
+impl Failure {
+    fn lost(error: ureq::Error) -> Self {
+        Self { why: format!("the endpoint did not answer: {error}"), may_pass: true, wait: None }
+    }
+
+    fn lasting(why: impl ToString) -> Self {
+        Self { why: why.to_string(), may_pass: false, wait: None }
+    }
 }
 
 impl Endpoint {
     fn from_env() -> Result<Self> {
         let given = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let base = match given("OPENAI_BASE_URL") {
-            Some(base) => base,
-            None => stub::start()?,
-        };
         let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let (base, config) = match given("OPENAI_BASE_URL") {
+            Some(base) => (base, config),
+            // The environment's proxy could not find it.
+            None => (stub::start()?, config.proxy(None)),
+        };
         Ok(Self {
             agent: config.timeout_global(Some(Duration::from_mins(1))).build().into(),
             url: format!("{}/chat/completions", base.trim_end_matches('/')),
@@ -190,18 +223,19 @@ impl Endpoint {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         let exchange = move || -> std::result::Result<Value, Failure> {
-            let lost = |error: ureq::Error| Failure { why: error.to_string(), may_pass: true };
-            let mut response = request.send(body.to_string()).map_err(lost)?;
+            let mut response = request.send(body.to_string()).map_err(Failure::lost)?;
             let status = response.status();
-            let text = response.body_mut().read_to_string().map_err(lost)?;
-            if !status.is_success() {
-                let may_pass = status.as_u16() == 429 || status.is_server_error();
-                return Err(Failure { why: format!("the endpoint answered {status}"), may_pass });
+            if status.is_success() {
+                let text = response.body_mut().read_to_string().map_err(Failure::lost)?;
+                return serde_json::from_str(&text)
+                    .map_err(|_| Failure::lasting("the endpoint answered no JSON"));
             }
-            let broken = |_| Failure { why: "the endpoint answered no JSON".to_owned(), may_pass: false };
-            serde_json::from_str(&text).map_err(broken)
+            let seconds =
+                response.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.parse().ok());
+            let wait = seconds.map(Duration::from_secs);
+            let may_pass = status.as_u16() == 429 || status.is_server_error();
+            Err(Failure { why: format!("the endpoint answered {status}"), may_pass, wait })
         };
-        let exchanged = tokio::task::spawn_blocking(exchange).await;
-        exchanged.unwrap_or_else(|error| Err(Failure { why: error.to_string(), may_pass: false }))
+        tokio::task::spawn_blocking(exchange).await.unwrap_or_else(|error| Err(Failure::lasting(error)))
     }
 }

@@ -40,9 +40,10 @@ fn serve(stream: &TcpStream, asked: &Asked) -> std::io::Result<()> {
         };
         let (status, answer) = answer(&body, times);
         let answer = answer.to_string();
+        let wait = if status.starts_with("429") { "retry-after: 0\r\n" } else { "" };
         write!(
             &mut &*stream,
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{answer}",
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{wait}content-length: {}\r\n\r\n{answer}",
             answer.len()
         )?;
     }
@@ -81,7 +82,14 @@ fn answer(body: &str, times: u32) -> (&'static str, Value) {
     if body.contains("Tidewater") && is_writer {
         return ("500 Internal Server Error", json!({"error": {"message": "try again"}}));
     }
-    let content = if is_writer { "A company, in two sentences. This is the second." } else { "- a finding" };
+    // The researcher finds what stands in the text, the writer says the first two of the findings.
+    let text = longest_line(body);
+    let sentences: Vec<&str> = text.trim_start_matches("- ").split_inclusive(". ").collect();
+    let content = if is_writer {
+        sentences.iter().take(2).copied().collect::<String>().trim().to_owned()
+    } else {
+        format!("- {text}")
+    };
     let prompt = body.len() / 4;
     let usage = json!({
         "prompt_tokens": prompt, "completion_tokens": 60, "total_tokens": prompt + 60,
@@ -93,4 +101,12 @@ fn answer(body: &str, times: u32) -> (&'static str, Value) {
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage,
     });
     ("200 OK", answer)
+}
+
+/// The longest line of the last message: what the prompt is about.
+fn longest_line(body: &str) -> String {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let last = body["messages"].as_array().and_then(|messages| messages.last()).unwrap_or(&Value::Null);
+    let lines = last["content"].as_str().unwrap_or_default().lines();
+    lines.max_by_key(|line| line.len()).unwrap_or_default().to_owned()
 }

@@ -166,8 +166,8 @@ fn holds(all: &[(String, Vec<u8>)], text: &str) -> Vec<String> {
 // ---- a ledger that goes away --------------------------------------------------------------------------------
 
 /// A ledger that can be cut off, and comes back: a way to the server, or the file's place.
-struct Reach {
-    url: String,
+pub(super) struct Reach {
+    pub(super) url: String,
     way: Way,
 }
 
@@ -177,7 +177,7 @@ enum Way {
 }
 
 impl Reach {
-    fn new(url: &str) -> Self {
+    pub(super) fn new(url: &str) -> Self {
         if let Some(file) = url.strip_prefix("sqlite://") {
             return Self { url: url.to_owned(), way: Way::File(file.into()) };
         }
@@ -191,7 +191,7 @@ impl Reach {
         Self { url, way: Way::Server { port, to, open } }
     }
 
-    fn cut(&self) {
+    pub(super) fn cut(&self) {
         match &self.way {
             Way::File(file) => {
                 for end in ["", "-wal", "-shm"] {
@@ -214,7 +214,7 @@ impl Reach {
         }
     }
 
-    fn mend(&self) {
+    pub(super) fn mend(&self) {
         match &self.way {
             Way::File(file) => {
                 std::fs::remove_dir(file).unwrap();
