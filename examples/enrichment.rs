@@ -190,11 +190,11 @@ struct Failure {
 }
 
 impl Failure {
-    fn lost(error: ureq::Error) -> Self {
+    fn lost(error: &ureq::Error) -> Self {
         Self { why: format!("the endpoint did not answer: {error}"), may_pass: true, wait: None }
     }
 
-    fn lasting(why: impl ToString) -> Self {
+    fn lasting(why: &impl ToString) -> Self {
         Self { why: why.to_string(), may_pass: false, wait: None }
     }
 }
@@ -223,12 +223,12 @@ impl Endpoint {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         let exchange = move || -> std::result::Result<Value, Failure> {
-            let mut response = request.send(body.to_string()).map_err(Failure::lost)?;
+            let mut response = request.send(body.to_string()).map_err(|error| Failure::lost(&error))?;
             let status = response.status();
             if status.is_success() {
-                let text = response.body_mut().read_to_string().map_err(Failure::lost)?;
+                let text = response.body_mut().read_to_string().map_err(|error| Failure::lost(&error))?;
                 return serde_json::from_str(&text)
-                    .map_err(|_| Failure::lasting("the endpoint answered no JSON"));
+                    .map_err(|_| Failure::lasting(&"the endpoint answered no JSON"));
             }
             let seconds =
                 response.headers().get("retry-after").and_then(|wait| wait.to_str().ok()?.parse().ok());
@@ -236,6 +236,6 @@ impl Endpoint {
             let may_pass = status.as_u16() == 429 || status.is_server_error();
             Err(Failure { why: format!("the endpoint answered {status}"), may_pass, wait })
         };
-        tokio::task::spawn_blocking(exchange).await.unwrap_or_else(|error| Err(Failure::lasting(error)))
+        tokio::task::spawn_blocking(exchange).await.unwrap_or_else(|error| Err(Failure::lasting(&error)))
     }
 }

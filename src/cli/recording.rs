@@ -173,6 +173,10 @@ pub(super) async fn drain(ctx: &Ctx, spool: &Spool, store: &Store) -> Result<Opt
             let events = counted(drained.delivered, one, "events that waited in the spool are");
             say(&format!("{events} recorded now"));
         }
+        if let Some(trouble) = &drained.trouble {
+            say(&format!("warning: {trouble}"));
+            say("hint: it stays and holds up nothing; make it readable, or move it out of the spool");
+        }
         if let Some(reason) = &drained.last_reason {
             match drained.set_aside {
                 1 => say(&format!("warning: 1 event of the spool is set aside: {reason}")),

@@ -35,7 +35,7 @@ pub(crate) struct StatusArgs {
 /// Deliver what waits to the ledger now
 ///
 /// Segments that belong to a running process are delivered by that process. Exit code 1 when something still waits for a
-/// run, a step or a prompt that the ledger does not know, or was set aside; 7 when the ledger cannot be reached.
+/// run, a step or a prompt that the ledger does not know, was set aside, or cannot be read; 7 when the ledger cannot be reached.
 #[derive(Debug, Args)]
 pub(crate) struct DrainArgs {
     /// Try again what was set aside, as after a price, a prompt or the clock was put right
@@ -173,10 +173,14 @@ async fn drain_now(ctx: &Ctx, args: &DrainArgs) -> Result<Exit> {
     }
     let counts = (drained.delivered, drained.waiting, drained.set_aside);
     print_line(&match counts {
-        (0, 0, 0) if owned == 0 => "nothing waits".to_owned(),
+        (0, 0, 0) if owned == 0 && drained.trouble.is_none() => "nothing waits".to_owned(),
         (delivered, waiting, set_aside) => {
             format!("{delivered} delivered, {waiting} still waiting, {set_aside} set aside")
         }
     })?;
-    Ok(if drained.waiting + drained.set_aside > 0 { Exit::Flawed } else { Exit::Fine })
+    Ok(if drained.waiting + drained.set_aside > 0 || drained.trouble.is_some() {
+        Exit::Flawed
+    } else {
+        Exit::Fine
+    })
 }

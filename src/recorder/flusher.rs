@@ -62,6 +62,8 @@ pub(super) struct Flusher {
     sync: Option<(JoinHandle<std::io::Result<()>>, u64)>,
     /// The last event that is written to disk, and to be synced.
     written: u64,
+    /// A sync has failed: what was written may be on disk or not, whatever later syncs say.
+    is_doubtful: bool,
     /// When the oldest event in the queue was seen.
     since: Option<Instant>,
     disk_failed: Option<Instant>,
@@ -99,6 +101,7 @@ impl Flusher {
             ahead: None,
             sync: None,
             written: 0,
+            is_doubtful: false,
             since: None,
             disk_failed: None,
             next_look: now,
@@ -228,23 +231,29 @@ impl Flusher {
             let task =
                 tokio::task::spawn_blocking(move || files.iter().try_for_each(std::fs::File::sync_data));
             self.sync = Some((task, self.written));
-        } else if self.written > self.shared.safe() {
+        } else if self.written > self.shared.safe() && own.pending() == 0 {
             // What was written is delivered by now.
             self.shared.set_safe(self.written);
+            self.is_doubtful = false;
         }
     }
 
     fn note_sync(&mut self, outcome: Result<std::io::Result<()>, tokio::task::JoinError>) {
         let Some((_, last)) = self.sync.take() else { return };
         match outcome {
+            Ok(Ok(())) if self.is_doubtful => {}
             Ok(Ok(())) => self.shared.set_safe(last),
-            Ok(Err(error)) => {
-                // It may be there or not. It is delivered from memory's copy of the file as long as that is there.
-                self.disk_failed = Some(Instant::now());
-                self.disk_warning.say(&format!("the spool cannot be synced: {error}"));
-            }
-            Err(error) => self.disk_warning.say(&format!("the spool cannot be synced: {error}")),
+            Ok(Err(error)) => self.note_failed_sync(&error.to_string()),
+            Err(error) => self.note_failed_sync(&error.to_string()),
         }
+    }
+
+    /// What was written counts as safe only when it is delivered, as it can still be read: a sync that follows
+    /// a failed one succeeds even if the system has given up those pages.
+    fn note_failed_sync(&mut self, error: &str) {
+        self.is_doubtful = true;
+        self.disk_failed = Some(Instant::now());
+        self.disk_warning.say(&format!("the spool cannot be synced: {error}"));
     }
 
     /// Asks the ledger for prompts, or says that it is out of reach.
@@ -361,5 +370,55 @@ async fn synced(
     match sync {
         Some((task, _)) => task.await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Event, FinishRun, RunId, Status};
+    use crate::recorder::settings::Settings;
+
+    /// A recorder whose ledger is away, and that has written one event to disk. In a runtime: it syncs there.
+    fn written() -> (tempfile::TempDir, Flusher) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new("postgres://127.0.0.1:9/ledger", "asmm");
+        settings.spool_home = Some(folder.path().to_owned());
+        settings.level = Level::Durable;
+        let shared = Arc::new(Shared::new(settings));
+        let mut flusher = Flusher::new(Arc::clone(&shared), mpsc::channel(1).1);
+        let finish =
+            FinishRun { run_id: RunId(uuid::Uuid::nil()), status: Status::Failed, completed_at: None };
+        shared.queue.push(Event::Finish(finish), true, &shared.counters);
+        flusher.step(Instant::now());
+        assert_eq!(flusher.in_spool(), 1);
+        (folder, flusher)
+    }
+
+    #[tokio::test]
+    async fn what_is_synced_is_safe() {
+        let (_folder, mut flusher) = written();
+        let synced = synced(&mut flusher.sync).await;
+        flusher.note_sync(synced);
+        assert_eq!(flusher.shared.safe(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_synced_is_safe_when_it_is_delivered() {
+        let (_folder, mut flusher) = written();
+        synced(&mut flusher.sync).await.unwrap().unwrap();
+        flusher.note_sync(Ok(Err(std::io::Error::other("the disk has gone"))));
+        // Neither by itself, nor because a later sync succeeds.
+        flusher.step(Instant::now());
+        assert_eq!(flusher.shared.safe(), 0);
+        flusher.sync = Some((tokio::task::spawn_blocking(|| Ok(())), 1));
+        let synced = synced(&mut flusher.sync).await;
+        flusher.note_sync(synced);
+        flusher.step(Instant::now());
+        assert_eq!(flusher.shared.safe(), 0);
+        let own = flusher.own.as_mut().unwrap();
+        own.delivered(own.end(), 1).unwrap();
+        flusher.step(Instant::now());
+        assert_eq!(flusher.shared.safe(), 1);
     }
 }

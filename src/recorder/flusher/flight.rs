@@ -5,7 +5,7 @@ use crate::domain::Timestamp;
 use crate::error::Result;
 use crate::recorder::door::Door;
 use crate::recorder::settings::Settings;
-use crate::recorder::spool::{self, Drained, How, Position, Undelivered};
+use crate::recorder::spool::{self, Aside, Chunk, Drained, How, Position, Undelivered};
 use crate::store::Store;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -36,8 +36,8 @@ pub(super) enum Source {
         last: u64,
         end: Option<(Position, u64)>,
     },
-    /// Events that lie in this recorder's spool.
-    Spool { times: Vec<Timestamp>, end: Position },
+    /// Events that lie in this recorder's spool, up to `end`, and what is damaged there.
+    Spool { times: Vec<Timestamp>, damaged: Vec<Aside>, end: Position },
     /// What other processes left behind.
     Left,
 }
@@ -126,14 +126,12 @@ impl Flusher {
                 return;
             }
         };
-        let end = chunk.end;
-        self.ahead = if is_probe { None } else { own.read(end, size, at).ok().flatten() };
-        self.set_aside(&chunk.damaged);
-        let (events, times) = (chunk.events, chunk.times);
+        self.ahead = if is_probe { None } else { own.read(chunk.end, size, at).ok().flatten() };
+        let Chunk { events, times, damaged, end } = chunk;
         let task = self.crew().fly(move |store, door, how| {
             async move { spool::deliver(&store, &door, &events, how).await.map(Answer::Delivered) }.boxed()
         });
-        self.flight = Some(Flight { task, source: Source::Spool { times, end }, since: now });
+        self.flight = Some(Flight { task, source: Source::Spool { times, damaged, end }, since: now });
     }
 
     fn launch_left(&mut self, now: Instant) {

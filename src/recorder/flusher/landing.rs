@@ -49,14 +49,10 @@ impl Flusher {
         self.shared.counters.note_error(&error.to_string());
         self.ledger_warning.say(&format!("{error}; what is recorded waits"));
         if let Source::Memory { items, end: None, .. } = flight.source {
-            // The task has ended, and nobody else holds them.
-            match Arc::try_unwrap(items) {
-                Ok(mut items) => {
-                    items.append(&mut self.held);
-                    self.held = items;
-                }
-                Err(shared) => add(&self.shared.counters.dropped, shared.len()),
-            }
+            // The task has ended, and nobody else holds them: nothing is copied.
+            let mut items = Arc::unwrap_or_clone(items);
+            items.append(&mut self.held);
+            self.held = items;
         }
     }
 
@@ -78,7 +74,9 @@ impl Flusher {
                     self.spare = items;
                 }
             }
-            (Source::Spool { times, end }, Answer::Delivered(undelivered)) => {
+            (Source::Spool { times, damaged, end }, Answer::Delivered(undelivered)) => {
+                // Not before: what is delivered again would be set aside again.
+                self.set_aside(&damaged);
                 add(&self.shared.counters.delivered, times.len());
                 let now = self.shared.settings.clock.now();
                 self.keep_undelivered(undelivered, &times, now);
@@ -107,6 +105,9 @@ impl Flusher {
         if drained.waiting > 0 {
             self.next_look = Instant::now() + LOOK_AGAIN_SOON;
         }
+        if let Some(trouble) = drained.trouble {
+            self.disk_warning.say(&trouble);
+        }
         if let Some(reason) = drained.last_reason {
             self.refused_warning
                 .say(&format!("{} events of the spool were set aside: {reason}", drained.set_aside));
@@ -128,7 +129,10 @@ impl Flusher {
             match sort(&one, at, now) {
                 Ok(Sorted::Waits(json)) => waiting.push((at, json)),
                 Ok(Sorted::Aside(aside)) => set_aside.push(aside),
-                Err(error) => self.refused_warning.say(&error.to_string()),
+                Err(error) => {
+                    add(&self.shared.counters.dropped, 1);
+                    self.refused_warning.say(&error.to_string());
+                }
             }
         }
         self.set_aside(&set_aside);

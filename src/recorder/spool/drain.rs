@@ -11,6 +11,7 @@ use crate::store::{Applied, Store};
 use futures_util::future::try_join_all;
 use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -61,6 +62,22 @@ pub(crate) struct Drained {
     pub set_aside: u64,
     /// Why the last one was set aside.
     pub last_reason: Option<String>,
+    /// What of the spool could not be read or written; it stays as it is.
+    pub trouble: Option<String>,
+}
+
+/// Why a segment is not delivered.
+enum Trouble {
+    /// The ledger does not take it: it takes no other one either.
+    Ledger(Error),
+    /// This one cannot be read or written.
+    Disk(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Disk(error)
+    }
 }
 
 /// How events are put into the ledger.
@@ -201,10 +218,11 @@ pub(crate) fn conflict(call_id: &impl std::fmt::Display) -> Error {
         .hint("what is recorded stays; use a new call id for a new call")
 }
 
-/// Delivers what processes that have ended left in the spool. None if another process is doing it.
+/// Delivers what processes that have ended left in the spool. None if another process is doing it. A segment that cannot
+/// be read is passed over.
 ///
 /// # Errors
-/// When the ledger cannot be reached, or the spool cannot be read. What was delivered until then is delivered.
+/// When the ledger cannot be reached, or the spool's folder cannot be read. What was delivered until then is delivered.
 pub(crate) async fn drain_left(
     spool: &Spool,
     store: &Store,
@@ -215,8 +233,10 @@ pub(crate) async fn drain_left(
     let Some(_lock) = spool.lock_drain()? else { return Ok(None) };
     let mut drained = Drained::default();
     for (_, path) in segment::list(spool.folder())? {
-        if let Some(segment) = Segment::adopt(&path)? {
-            drain_segment(spool, segment, (store, door, patience), now, &mut drained).await?;
+        match drain_segment(spool, &path, (store, door, patience), now, &mut drained).await {
+            Ok(()) => {}
+            Err(Trouble::Ledger(error)) => return Err(error),
+            Err(Trouble::Disk(error)) => drained.trouble = Some(error.to_string()),
         }
     }
     Ok(Some(drained))
@@ -224,17 +244,17 @@ pub(crate) async fn drain_left(
 
 async fn drain_segment(
     spool: &Spool,
-    segment: Segment,
+    path: &Path,
     (store, door, patience): (&Store, &Mutex<Door>, Duration),
     now: Timestamp,
     drained: &mut Drained,
-) -> Result<()> {
-    let path = segment.path().to_owned();
+) -> Result<(), Trouble> {
+    let Some(segment) = Segment::adopt(path)? else { return Ok(()) };
     let failed = |e| Error::io(format!("`{}` cannot be read", path.display()), e);
     if segment.is_too_long() {
-        std::fs::rename(&path, path.with_extension("too-long")).map_err(failed)?;
+        std::fs::rename(path, path.with_extension("too-long")).map_err(failed)?;
         let reason = format!("`{}` is longer than any that asmm writes, and was renamed", path.display());
-        return aside(spool, vec![Aside::damaged(reason, b"", now)], drained);
+        return Ok(aside(spool, vec![Aside::damaged(reason, b"", now)], drained)?);
     }
     let bytes = segment.read(0, u64::MAX).map_err(failed)?;
     let (mut set_aside, mut waiting): (Vec<Aside>, Vec<(Timestamp, Vec<u8>)>) = Default::default();
@@ -253,7 +273,7 @@ async fn drain_segment(
                 }
             }
             Some(Piece::Damaged(range) | Piece::Cut(range)) if !range.is_empty() => {
-                set_aside.push(damaged(&path, &bytes[range.clone()], range.start as u64, now));
+                set_aside.push(damaged(path, &bytes[range.clone()], range.start as u64, now));
             }
             _ => {}
         }
@@ -261,8 +281,8 @@ async fn drain_segment(
             let times: Vec<Timestamp> = chunk.iter().map(|(at, _)| *at).collect();
             let events: Vec<Event> = chunk.drain(..).map(|(_, event)| event).collect();
             let count = events.len() as u64;
-            let undelivered =
-                deliver(store, door, &events, How { lanes: 1, patience, are_ours: false }).await?;
+            let how = How { lanes: 1, patience, are_ours: false };
+            let undelivered = deliver(store, door, &events, how).await.map_err(Trouble::Ledger)?;
             drained.delivered += count;
             for one in undelivered {
                 drained.delivered -= u64::from(one.place.is_some());
@@ -290,7 +310,7 @@ async fn drain_segment(
         () if waiting.is_empty() => segment.remove(),
         () => segment.replace(&waiting),
     };
-    written.map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))
+    Ok(written.map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))?)
 }
 
 /// What becomes of an event that is not in the ledger.
@@ -319,7 +339,7 @@ pub(super) fn read_event(json: &[u8], at: Timestamp, now: Timestamp) -> Result<E
 }
 
 /// Bytes that are no event.
-pub(super) fn damaged(path: &std::path::Path, bytes: &[u8], place: u64, now: Timestamp) -> Aside {
+pub(super) fn damaged(path: &Path, bytes: &[u8], place: u64, now: Timestamp) -> Aside {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let reason = format!("{} damaged bytes at byte {place} of `{name}`", bytes.len());
     Aside::damaged(reason, bytes, now)

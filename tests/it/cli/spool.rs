@@ -584,6 +584,29 @@ fn the_doctor_knows_what_waits() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_read_holds_up_nothing() {
+    let sandbox = not_yet();
+    let first = segments(&sandbox).remove(0).0;
+    std::fs::rename(&first, first.with_file_name("000000000002.spool")).unwrap();
+    std::fs::create_dir(&first).unwrap();
+    sandbox.run(&["migrate"]).success();
+    let drained = drain(&sandbox);
+    let spool = folder(&sandbox).display().to_string();
+    let shown = drained.snapshot().replace(spool.rsplit('/').next().unwrap(), "[ledger]");
+    insta::assert_snapshot!(shown, @r"
+    exit: 1
+    --- stdout ---
+    3 delivered, 0 still waiting, 0 set aside
+    --- stderr ---
+    3 events that waited in the spool are recorded now
+    warning: `[dir]/home/.local/state/asmm/spool/[ledger]/000000000001.spool` cannot be read: Is a directory (os error 21)
+    hint: it stays and holds up nothing; make it readable, or move it out of the spool
+    ");
+    assert_eq!(segments(&sandbox), []);
+    assert!(first.is_dir(), "it stays where it is");
+}
+
+#[test]
 fn the_doctor_knows_the_recorders() {
     let sandbox = super::sqlite();
     let folder = folder(&sandbox).join("recorders");
