@@ -150,10 +150,12 @@ impl Flusher {
                 || is_durable && self.sync.is_none()
                 || self.since.is_some_and(|since| since + settings.batch_age <= now));
         if self.must_spool(now, level.is_high, is_durable) {
-            if self.held.is_empty() && (is_due || level.is_high) {
-                self.take();
-            }
+            // What was taken before comes before what is taken now.
             self.write_to_disk(now);
+            if self.held.is_empty() && (is_due || level.is_high) && !self.has_disk_failed(now) {
+                self.take();
+                self.write_to_disk(now);
+            }
         } else if self.flight.is_none() && self.held.is_empty() && is_due {
             self.take();
         }
@@ -170,9 +172,10 @@ impl Flusher {
         if self.has_disk_failed(now) {
             return false;
         }
-        let is_slow = self.flight.as_ref().is_some_and(|flight| is_high || flight.since + SPOOL_AFTER <= now);
+        let is_behind = is_high && (self.flight.is_some() || !self.held.is_empty());
+        let is_slow = self.flight.as_ref().is_some_and(|flight| flight.since + SPOOL_AFTER <= now);
         let is_over = self.shared.deadline().is_some_and(|deadline| deadline <= now + LAST_MOMENT);
-        is_durable || own.pending() > 0 || !self.breaker.is_closed() || is_slow || is_over
+        is_durable || own.pending() > 0 || !self.breaker.is_closed() || is_behind || is_slow || is_over
     }
 
     fn take(&mut self) {
@@ -393,6 +396,34 @@ mod tests {
         flusher.step(Instant::now());
         assert_eq!(flusher.in_spool(), 1);
         (folder, flusher)
+    }
+
+    #[tokio::test]
+    async fn what_comes_faster_than_the_ledger_takes_it_goes_to_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new("postgres://127.0.0.1:9/ledger", "asmm");
+        settings.spool_home = Some(folder.path().to_owned());
+        (settings.queue_events, settings.batch_events, settings.batch_age) = (40, 10, Duration::ZERO);
+        let shared = Arc::new(Shared::new(settings));
+        let mut flusher = Flusher::new(Arc::clone(&shared), mpsc::channel(1).1);
+        let push = |count| {
+            for _ in 0..count {
+                let finish = FinishRun {
+                    run_id: RunId(uuid::Uuid::nil()),
+                    status: Status::Failed,
+                    completed_at: None,
+                };
+                shared.queue.push(Event::Finish(finish), false, &shared.counters);
+            }
+        };
+        push(12);
+        flusher.step(Instant::now());
+        assert_eq!((flusher.held.len(), flusher.in_spool()), (2, 0));
+        push(11);
+        // A batch has come back, the next one has not left.
+        flusher.flight = None;
+        flusher.step(Instant::now());
+        assert_eq!((flusher.held.len(), flusher.in_spool()), (0, 13));
     }
 
     #[tokio::test]

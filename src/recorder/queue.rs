@@ -24,6 +24,8 @@ struct State {
     /// Events ever taken in; also the number of the last one.
     accepted: u64,
     is_urgent: bool,
+    /// Whether a quarter of the room was used up when the last one came.
+    was_high: bool,
     is_closed: bool,
 }
 
@@ -69,7 +71,10 @@ impl Queue {
         state.bytes += bytes;
         state.accepted += 1;
         let (number, count) = (state.accepted, state.items.len());
-        let rings = count == 1 || count == self.batch || (is_urgent && !state.is_urgent);
+        let is_high = self.is_high(&state);
+        let becomes_high = is_high && !state.was_high;
+        let rings = count == 1 || count == self.batch || becomes_high || (is_urgent && !state.is_urgent);
+        state.was_high = is_high;
         state.is_urgent |= is_urgent;
         drop(state);
         if rings {
@@ -83,6 +88,7 @@ impl Queue {
         let mut state = self.lock();
         state.bytes = 0;
         state.is_urgent = false;
+        state.was_high = false;
         let items = std::mem::replace(&mut state.items, spare);
         Taken { items, last: state.accepted }
     }
@@ -91,7 +97,7 @@ impl Queue {
         let state = self.lock();
         Level {
             events: state.items.len(),
-            is_high: state.items.len() > self.max_events / 4 || state.bytes > self.max_bytes / 4,
+            is_high: self.is_high(&state),
             is_urgent: state.is_urgent,
             is_closed: state.is_closed,
         }
@@ -115,6 +121,10 @@ impl Queue {
 
     pub fn accepted(&self) -> u64 {
         self.lock().accepted
+    }
+
+    fn is_high(&self, state: &State) -> bool {
+        state.items.len() > self.max_events / 4 || state.bytes > self.max_bytes / 4
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -161,6 +171,7 @@ fn size_of_value(value: &serde_json::Value) -> usize {
 mod tests {
     use super::*;
     use crate::domain::{FinishRun, RunId, Status};
+    use futures_util::FutureExt;
     use uuid::Uuid;
 
     fn event() -> Event {
@@ -179,6 +190,22 @@ mod tests {
         queue.close();
         assert_eq!(queue.push(event(), false, &counters), None);
         assert_eq!(counters.read(0, 0).dropped, 3);
+    }
+
+    #[test]
+    fn it_rings_when_there_is_something_to_do() {
+        let counters = Counters::default();
+        let queue = Queue::new(40, 1 << 20, 5);
+        let rings: Vec<usize> = (1..=40)
+            .filter(|_| {
+                queue.push(event(), false, &counters);
+                queue.bell.notified().now_or_never().is_some()
+            })
+            .collect();
+        assert_eq!(rings, [1, 5, 11]);
+        queue.take(Vec::new());
+        queue.push(event(), true, &counters);
+        assert!(queue.bell.notified().now_or_never().is_some());
     }
 
     #[test]

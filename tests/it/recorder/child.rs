@@ -33,10 +33,7 @@ fn pipeline() {
     });
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let mut settings = Settings::from_env().unwrap();
-    if let Some(patience) = number("ASMM_TEST_PATIENCE_MS").map(Duration::from_millis) {
-        settings.patience = patience;
-        settings.location.patience = patience;
-    }
+    let pace = Duration::from_millis(number("ASMM_TEST_PACE_MS").unwrap_or(5));
     settings.queue_events =
         number("ASMM_TEST_QUEUE").map_or(settings.queue_events, |n| n.try_into().unwrap());
     let is_durable = settings.level == Level::Durable;
@@ -72,7 +69,7 @@ fn pipeline() {
                                 });
                             }
                         }
-                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        tokio::time::sleep(pace).await;
                     }
                     step.finish(Status::Succeeded);
                     run.finish(Status::Succeeded);
