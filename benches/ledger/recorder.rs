@@ -89,7 +89,12 @@ fn cost(name: &str, mut settings: Settings, seconds: usize, results: &mut Result
         let line = format!("{name}: {words}");
         results.add(&line, Unit::Nanoseconds, at(&times, part), Some(at(&reference, part)));
     }
-    results.add(&format!("{name}: most memory"), Unit::Megabytes, Samples::one(held as f64 / 1e6), None);
+    results.add(
+        &format!("{name}: memory of the process, at most"),
+        Unit::Megabytes,
+        Samples::one(held as f64 / 1e6),
+        None,
+    );
     eprintln!("    {metrics:?}");
     if metrics.dropped > 0 {
         eprintln!("    {} OF {calls} EVENTS WERE DROPPED", metrics.dropped);
@@ -267,7 +272,7 @@ fn forward(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let _ = to.shutdown(Shutdown::Both);
 }
 
-/// How much more memory this process uses than before, at most.
+/// How much memory this process uses, at most: also what the benchmark itself holds, and what was freed and not given back.
 struct Peak {
     is_over: std::sync::Arc<std::sync::atomic::AtomicBool>,
     thread: std::thread::JoinHandle<u64>,
@@ -277,14 +282,13 @@ impl Peak {
     fn watch() -> Self {
         let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let told = std::sync::Arc::clone(&is_over);
-        let before = resident();
         let thread = std::thread::spawn(move || {
-            let mut most = before;
+            let mut most = 0;
             while !told.load(std::sync::atomic::Ordering::Relaxed) {
                 most = most.max(resident());
                 std::thread::sleep(Duration::from_millis(20));
             }
-            most - before
+            most
         });
         Self { is_over, thread }
     }
