@@ -9,7 +9,8 @@ use asmm::recorder::{CallBuilder, Context, Level, Recorder, Settings};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 
@@ -28,7 +29,7 @@ pub(crate) fn measure(target: &Target, folder: &Path, quick: bool, results: &mut
     let seconds = if quick { 3 } else { 10 };
     results.section(&format!(
         "{}: one call() of {TASKS} tasks at {RATE} calls/s for {seconds} s; reference: the same call built and put \
-         into a bare Mutex<Vec>",
+         into a bare Mutex<Vec> that a thread empties",
         target.name()
     ));
     for level in [Level::Buffered, Level::Durable] {
@@ -75,13 +76,27 @@ fn cost(name: &str, mut settings: Settings, seconds: usize, results: &mut Result
     drop((step, run));
     drop(recorder);
 
-    let bare: &'static Mutex<Vec<Box<Event>>> = Box::leak(Box::new(Mutex::new(Vec::with_capacity(calls))));
+    let bare: Arc<Mutex<Vec<Box<Event>>>> = Arc::default();
+    let lock = |bare: &Mutex<Vec<Box<Event>>>| {
+        std::mem::take(&mut *bare.lock().unwrap_or_else(PoisonError::into_inner))
+    };
+    let is_over = Arc::new(AtomicBool::new(false));
+    let emptied = std::thread::spawn({
+        let (bare, is_over) = (Arc::clone(&bare), Arc::clone(&is_over));
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(lock(&bare));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    });
     let call = sample_call();
     let mut reference = paced(calls, move || {
         let event = Box::new(Event::Call(call.clone()));
-        bare.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+        bare.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     })?;
-    drop(std::mem::take(&mut *bare.lock().unwrap_or_else(std::sync::PoisonError::into_inner)));
+    is_over.store(true, Ordering::Relaxed);
+    emptied.join().map_err(|_| "the reference stopped")?;
 
     times.sort_unstable();
     reference.sort_unstable();
@@ -274,17 +289,17 @@ fn forward(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
 
 /// How much memory this process uses, at most: also what the benchmark itself holds, and what was freed and not given back.
 struct Peak {
-    is_over: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    is_over: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<u64>,
 }
 
 impl Peak {
     fn watch() -> Self {
-        let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let told = std::sync::Arc::clone(&is_over);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&is_over);
         let thread = std::thread::spawn(move || {
             let mut most = 0;
-            while !told.load(std::sync::atomic::Ordering::Relaxed) {
+            while !told.load(Ordering::Relaxed) {
                 most = most.max(resident());
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -294,7 +309,7 @@ impl Peak {
     }
 
     fn stop(self) -> u64 {
-        self.is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.is_over.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
     }
 }
