@@ -87,7 +87,7 @@ impl Ctx {
     /// The ledger, ready for use. Names that were recorded through SQL are resolved and priced first.
     pub(crate) async fn store(&self) -> Result<Store> {
         let store = self.store_as_is().await?;
-        let settled = store.settle_new_names().await?;
+        let settled = store.price_new_names().await?;
         if settled.calls > 0 {
             let calls =
                 counted(settled.calls, "call recorded through SQL is", "calls recorded through SQL are");

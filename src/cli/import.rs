@@ -319,8 +319,9 @@ async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {
     }
     bar.finish_and_clear();
     if imported.prices > 0 {
-        store.settle_all().await?;
+        store.price_all_names().await?;
     }
+    store.settle().await?;
     Ok(conclude(&imported, args.strict, ""))
 }
 
@@ -342,6 +343,7 @@ async fn import_traces(ctx: &Ctx, args: TracesArgs) -> Result<Exit> {
         trace((ctx, &store), path, options, now, &bar, &mut imported).await?;
     }
     bar.finish_and_clear();
+    store.settle().await?;
     Ok(conclude(&imported, args.strict, ""))
 }
 
@@ -392,6 +394,7 @@ async fn import_claude_code(ctx: &Ctx, args: ClaudeCodeArgs) -> Result<Exit> {
         "; {} files, {} lines: {} told of a call again, {} replays, {} synthetic{held}",
         summary.files, summary.lines, summary.duplicates, summary.replays, summary.synthetic
     );
+    store.settle().await?;
     Ok(conclude(&imported, args.strict, &more))
 }
 

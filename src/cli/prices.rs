@@ -253,7 +253,7 @@ async fn push(ctx: &Ctx, args: PushArgs) -> Result<Exit> {
     let name = args.files.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
     let store = ctx.store().await?;
     let pushed = store.push_prices(Origin::User, &name, &entries).await?;
-    let mut priced = store.settle_all().await?;
+    let mut priced = store.price_all_names().await?;
     for alias in aliases {
         priced += store.set_alias(&alias.provider, &alias.model, Some(&alias.key)).await?;
     }
@@ -300,7 +300,7 @@ async fn import(ctx: &Ctx, args: ImportArgs) -> Result<Exit> {
     }
     let store = ctx.store().await?;
     let pushed = store.push_prices(Origin::Imported, &shown, &entries).await?;
-    say_pushed(pushed, store.settle_all().await?);
+    say_pushed(pushed, store.price_all_names().await?);
     Ok(Exit::Fine)
 }
 

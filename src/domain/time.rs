@@ -45,6 +45,12 @@ impl Timestamp {
         self.0.div_euclid(BUCKET_MICROS)
     }
 
+    /// When a bucket starts.
+    #[must_use]
+    pub const fn from_bucket(bucket: i64) -> Self {
+        Self(bucket.saturating_mul(BUCKET_MICROS))
+    }
+
     /// The start of this instant's bucket.
     #[must_use]
     pub const fn bucket_start(self) -> Self {

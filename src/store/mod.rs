@@ -24,6 +24,7 @@ mod replay;
 mod run;
 mod runs;
 mod sent;
+mod settle;
 mod spend;
 mod sqlite;
 

@@ -164,7 +164,7 @@ impl Store {
 
     /// Resolves names that SQL has recorded and nobody has looked at yet, and prices their calls.
     /// Cheap when there are none. A role that may not write leaves them.
-    pub async fn settle_new_names(&self) -> Result<Repriced> {
+    pub async fn price_new_names(&self) -> Result<Repriced> {
         let names: Vec<Name> = on_pool!(self, |pool| {
             sqlx::query_as(include_str!("../../queries/name_unresolved.sql")).fetch_all(pool).await?
         });
@@ -183,7 +183,7 @@ impl Store {
 
     /// Resolves every name again, after prices were added, and prices what was waiting. Calls that have a
     /// price keep it.
-    pub async fn settle_all(&self) -> Result<Repriced> {
+    pub async fn price_all_names(&self) -> Result<Repriced> {
         let names: Vec<Name> = on_pool!(self, |pool| {
             sqlx::query_as(include_str!("../../queries/name_reported.sql")).fetch_all(pool).await?
         });

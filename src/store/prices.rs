@@ -288,7 +288,7 @@ impl Store {
         self.push_prices(Origin::Vendored, Catalogue::VERSION, Catalogue::vendored().entries()).await?;
         self.answer_vendored_names().await?;
         if had_one {
-            self.settle_all().await?;
+            self.price_all_names().await?;
         }
         Ok(())
     }

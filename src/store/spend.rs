@@ -1,11 +1,14 @@
 //! Spend by day, pipeline, agent and model.
 
 use super::{Store, Totals, on_pool};
-use crate::domain::{DaySegment, Status, Window};
+use crate::domain::{DaySegment, Status, Timestamp, Window};
 use crate::error::Result;
 use chrono::{Days, NaiveDate};
 use sqlx::FromRow;
 use std::collections::BTreeMap;
+
+/// The buckets of a day.
+const DAY: i64 = 96;
 
 /// Which dimensions a report tells apart.
 #[expect(clippy::struct_excessive_bools, reason = "the four are independent, and the query takes each")]
@@ -65,7 +68,8 @@ struct SpendRow {
 impl Store {
     /// What was spent in `window`, by the dimensions of `by`.
     ///
-    /// The rollup answers for whole 15-minute buckets. The journal answers for what the rollup does not tell
+    /// The rollup answers for whole 15-minute buckets, and its settled sums for whole days of UTC and for all
+    /// pipelines together: see `migrations/postgres/0012_settled_spend.sql`. The journal answers for what the rollup does not tell
     /// apart: a run's status, the ends of a window that cuts a bucket, and a zone that changes its offset
     /// inside of one (Antarctica/Casey does, at a minute past midnight).
     pub async fn spend(
@@ -93,6 +97,7 @@ impl Store {
         Ok(spend)
     }
 
+    /// The rollup's part of a segment of whole buckets, from the coarsest sums that tell apart what is asked for.
     async fn add_rollup(
         &self,
         segment: &DaySegment,
@@ -100,10 +105,83 @@ impl Store {
         filter: &Filter,
         spend: &mut BTreeMap<SpendKey, Totals>,
     ) -> Result<()> {
+        let is_total = SpendBy { day: false, ..by } == SpendBy::default() && *filter == Filter::default();
+        if is_total {
+            return self.add_total(segment, by.day, spend).await;
+        }
+        // The whole days inside.
+        let first = (segment.since.bucket() + DAY - 1).div_euclid(DAY) * DAY;
+        let after = segment.until.bucket().div_euclid(DAY) * DAY;
+        if first >= after || (by.day && segment.offset_seconds != 0) {
+            return self.add_quarters(segment, by, filter, spend).await;
+        }
+        let at = |bucket: i64| Timestamp::from_bucket(bucket);
+        self.add_quarters(&DaySegment { until: at(first), ..*segment }, by, filter, spend).await?;
+        self.add_days((first / DAY, after / DAY), by, filter, spend).await?;
+        self.add_quarters(&DaySegment { since: at(after), ..*segment }, by, filter, spend).await
+    }
+
+    async fn add_total(
+        &self,
+        segment: &DaySegment,
+        by_day: bool,
+        spend: &mut BTreeMap<SpendKey, Totals>,
+    ) -> Result<()> {
+        let rows: Vec<SpendRow> = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/spend_total.sql"))
+                .bind(number(segment.since.bucket()))
+                .bind(number(segment.until.bucket()))
+                .bind(i64::from(segment.offset_seconds))
+                .bind(by_day)
+                .fetch_all(pool)
+                .await?
+        });
+        add(rows, spend);
+        Ok(())
+    }
+
+    /// Whole days of UTC, from the first to the one after the last.
+    async fn add_days(
+        &self,
+        (first, after): (i64, i64),
+        by: SpendBy,
+        filter: &Filter,
+        spend: &mut BTreeMap<SpendKey, Totals>,
+    ) -> Result<()> {
+        let rows: Vec<SpendRow> = on_pool!(self, |pool| {
+            sqlx::query_as(include_str!("../../queries/spend_by_day.sql"))
+                .bind(number(first))
+                .bind(number(after))
+                .bind(by.day)
+                .bind(by.pipeline)
+                .bind(by.agent)
+                .bind(by.model)
+                .bind(by.model)
+                .bind(&filter.pipeline)
+                .bind(&filter.agent)
+                .bind(&filter.provider)
+                .bind(&filter.model)
+                .fetch_all(pool)
+                .await?
+        });
+        add(rows, spend);
+        Ok(())
+    }
+
+    async fn add_quarters(
+        &self,
+        segment: &DaySegment,
+        by: SpendBy,
+        filter: &Filter,
+        spend: &mut BTreeMap<SpendKey, Totals>,
+    ) -> Result<()> {
+        if segment.since >= segment.until {
+            return Ok(());
+        }
         let rows: Vec<SpendRow> = on_pool!(self, |pool| {
             sqlx::query_as(include_str!("../../queries/spend_by.sql"))
-                .bind(bucket(segment.since.bucket()))
-                .bind(bucket(segment.until.bucket()))
+                .bind(number(segment.since.bucket()))
+                .bind(number(segment.until.bucket()))
                 .bind(i64::from(segment.offset_seconds))
                 .bind(by.day)
                 .bind(by.pipeline)
@@ -166,7 +244,7 @@ fn add(rows: Vec<SpendRow>, spend: &mut BTreeMap<SpendKey, Totals>) {
     }
 }
 
-/// A bucket's number as the rollup's column holds it; past its end there is nothing.
-fn bucket(number: i64) -> i32 {
+/// A bucket's or a day's number as the columns hold it; past their end there is nothing.
+fn number(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }

@@ -297,15 +297,15 @@ async fn count_calls(
          insert into spend_rollup (
            bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
            cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens,
-           web_searches, cost_pico)
+           web_searches, cost_pico, lane)
          select
            d.value ->> 0, d.value ->> 1, d.value ->> 2, d.value ->> 3, d.value ->> 4, d.value ->> '$[5][0]',
            d.value ->> '$[5][1]', d.value ->> '$[5][2]', d.value ->> '$[5][3]', d.value ->> '$[5][4]',
            d.value ->> '$[5][5]', d.value ->> '$[5][6]', d.value ->> '$[5][7]', d.value ->> '$[5][8]',
-           d.value ->> '$[5][9]', d.value ->> '$[5][10]'
+           d.value ->> '$[5][9]', d.value ->> '$[5][10]', 1
          from d
          where true
-         on conflict (bucket, pipeline, agent, provider, model) do update
+         on conflict (bucket, pipeline, agent, provider, model, lane) do update
          set llm_calls = llm_calls + excluded.llm_calls,
              unpriced_calls = unpriced_calls + excluded.unpriced_calls,
              input_tokens = input_tokens + excluded.input_tokens,

@@ -11,6 +11,7 @@ use super::prices::who;
 use super::prompts::RecordedReference;
 use super::record::{unknown_run, unknown_step};
 use super::sent::SentRow;
+use super::settle::settle_now_and_then;
 use super::{PriceScope, PromptVersion, Recorded, Repriced, Run, SqliteStore, Step};
 use crate::domain::{Call, FinishRun, FinishStep, RunId, StartRun, StartStep, Status, StepId, Timestamp};
 use crate::error::{Error, Result};
@@ -177,8 +178,9 @@ pub(super) async fn finish_run(db: &mut SqliteConnection, finish: &FinishRun, no
         .bind(finish.status.code())
         .bind(finish.completed_at.unwrap_or(now))
         .bind(now)
-        .execute(db)
+        .execute(&mut *db)
         .await?;
+        settle_now_and_then(db, now).await?;
     }
     Ok(())
 }

@@ -207,15 +207,19 @@ async fn move_counters(
             Ok(json!([bucket, agent, provider, model, now_priced, difference.to_column()?]))
         })
         .collect::<Result<_>>()?;
+    // What is settled stays so: the difference is in the open lane.
     sqlx::query(
-        "update spend_rollup
-         set unpriced_calls = unpriced_calls - (j.value ->> 4), cost_pico = cost_pico + (j.value ->> 5)
+        "insert into spend_rollup (
+           bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
+           cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens,
+           web_searches, cost_pico, lane)
+         select
+           j.value ->> 0, $1, j.value ->> 1, j.value ->> 2, j.value ->> 3, 0, -(j.value ->> 4), 0, 0, 0, 0, 0, 0, 0,
+           0, j.value ->> 5, 1
          from json_each($2) j
-         where bucket = j.value ->> 0
-           and pipeline = $1
-           and agent = j.value ->> 1
-           and provider = j.value ->> 2
-           and model = j.value ->> 3",
+         where true
+         on conflict (bucket, pipeline, agent, provider, model, lane) do update
+         set unpriced_calls = unpriced_calls + excluded.unpriced_calls, cost_pico = cost_pico + excluded.cost_pico",
     )
     .bind(pipeline)
     .bind(Value::from(rows).to_string())

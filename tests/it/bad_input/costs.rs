@@ -95,7 +95,7 @@ on_both_databases! {
         push_absurd_prices(&store).await;
         let mut refusals = Refusals::of(&store).await;
         let end = finish(9, Status::Succeeded, None);
-        refusals.add("pricing", store.settle_all().await).await;
+        refusals.add("pricing", store.price_all_names().await).await;
         refusals.add("finishing", store.finish_run(&end).await).await;
         let said = refusals.end().await;
         assert_eq!(said.matches("Input: ").count(), said.matches("hint: ").count(), "{said}");

@@ -35,6 +35,7 @@ fn postgres_is_migrated_when_told_to() {
             9  recording_prompts
            10  absent_ids
            11  guard
+           12  settled_spend
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);
@@ -59,7 +60,8 @@ fn postgres_is_migrated_when_told_to() {
     applied 0009_recording_prompts
     applied 0010_absent_ids
     applied 0011_guard
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 11 migrations applied; catalogue 2026-11-20
+    applied 0012_settled_spend
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 12 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0
@@ -118,6 +120,7 @@ fn sqlite_migrates_itself() {
             9  recording_prompts
            10  absent_ids
            11  guard
+           12  settled_spend
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);

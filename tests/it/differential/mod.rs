@@ -119,7 +119,7 @@ async fn on_store(store: &Store, op: &Op) -> Answer {
         Op::Push(sheet) => {
             async {
                 store.push_prices(Origin::User, "test", sheet).await?;
-                store.settle_all().await.map(|_| "pushed".to_owned())
+                store.price_all_names().await.map(|_| "pushed".to_owned())
             }
             .await
         }
@@ -143,7 +143,7 @@ async fn through_json(ledgers: &Ledgers, calls: &[Call]) -> Answer {
         .bind(serde_json::to_value(calls).unwrap())
         .fetch_one(&ledgers.json_door)
         .await;
-    ledgers.postgres.settle_new_names().await.map_err(|e| kind(&e))?;
+    ledgers.postgres.price_new_names().await.map_err(|e| kind(&e))?;
     let answer = answer.map_err(|e| kind(&Error::from(e)))?;
     let conflict = answer["conflict"].as_array().unwrap().len();
     Ok(format!("{} {} {conflict}", answer["recorded"], answer["duplicate"]))

@@ -3,6 +3,7 @@
 
 mod killed;
 mod server;
+mod settled;
 mod tampered;
 
 use crate::writing::{call, now};

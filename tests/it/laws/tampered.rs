@@ -3,9 +3,10 @@
 
 use crate::support::{TestDb, on_both_databases};
 use crate::writing::{call, now, open, run_id, start};
+use asmm::clock::Clock;
 use asmm::domain::{Call, FinishRun, StartRun, Status, Timestamp, TokenUsage};
 use asmm::pricing::{Origin, PriceEntry, Rates};
-use asmm::store::{PriceScope, Store};
+use asmm::store::{Location, PriceScope, Store};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, SqliteConnection};
@@ -14,6 +15,8 @@ use std::str::FromStr;
 
 const OF_RUN: &str = "a run's counters are the sums of its calls";
 const OF_ROLLUP: &str = "the rollup is the sum of all calls";
+const OF_SETTLED: &str = "settled sums are the sums of the rollup";
+const OF_PLACE: &str = "a call belongs to a run, and to a step of it";
 const OF_PRICE: &str = "a call is priced by a price in force when it was made";
 const OF_COST: &str = "a call costs its tokens by the rates of its price";
 const OF_CHAIN: &str = "each price event starts where the last one ended";
@@ -24,6 +27,17 @@ const OF_END: &str = "a finished run has an end and a final cost";
 /// finished.
 async fn filled(db: &TestDb) -> Store {
     let store = open(db).await;
+    // Nobody settles by the way: the tests here say when.
+    ByHand::to(db)
+        .await
+        .run(&format!(
+            "update settlement set settled_at = {}",
+            match store {
+                Store::Postgres(_) => "'2100-01-01T00:00:00Z'",
+                Store::Sqlite(_) => "4102444800000000",
+            }
+        ))
+        .await;
     let usage = Some(TokenUsage {
         input: 1000,
         cache_read: 900,
@@ -47,7 +61,7 @@ async fn filled(db: &TestDb) -> Store {
     store.record_calls(&[of(1, 1, "m-1"), of(1, 2, "nobody-knows-it"), of(2, 3, "m-1")]).await.unwrap();
     for factor in [1, 2, 3] {
         store.push_prices(Origin::User, "prices.yaml", &prices(factor)).await.unwrap();
-        store.settle_all().await.unwrap();
+        store.price_all_names().await.unwrap();
         let scope = PriceScope { everything: true, ..PriceScope::default() };
         store.reprice(&scope, "corrected", false).await.unwrap();
     }
@@ -93,32 +107,36 @@ enum ByHand {
 }
 
 impl ByHand {
-    async fn connect(db: &TestDb) -> Self {
-        let mut hand = if db.url.starts_with("sqlite:") {
+    async fn to(db: &TestDb) -> Self {
+        if db.url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(&db.url).unwrap().foreign_keys(false);
-            let mut connection = options.connect().await.unwrap();
+            Self::Sqlite(options.connect().await.unwrap())
+        } else {
+            let options = PgConnectOptions::from_str(&db.url).unwrap();
+            Self::Postgres(options.options([("search_path", &db.schema)]).connect().await.unwrap())
+        }
+    }
+
+    /// As [`ByHand::to`], without what stands in the way.
+    async fn connect(db: &TestDb) -> Self {
+        let mut hand = Self::to(db).await;
+        if let Self::Sqlite(connection) = &mut hand {
             let triggers: Vec<String> =
                 sqlx::query_scalar("select name from sqlite_master where type = 'trigger'")
-                    .fetch_all(&mut connection)
+                    .fetch_all(connection)
                     .await
                     .unwrap();
-            let mut hand = Self::Sqlite(connection);
             for trigger in triggers {
                 hand.run(&format!("drop trigger {trigger}")).await;
             }
             hand.run("pragma ignore_check_constraints = on").await;
-            hand
         } else {
-            let options = PgConnectOptions::from_str(&db.url).unwrap();
-            let mut hand =
-                Self::Postgres(options.options([("search_path", &db.schema)]).connect().await.unwrap());
             for table in ["pipeline_run", "llm_call", "price_event"] {
                 hand.run(&format!("alter table {table} disable trigger user")).await;
             }
             hand.run("alter table llm_call drop constraint llm_call_price_is_whole").await;
-            hand
-        };
-        for table in ["pipeline_run", "llm_call", "spend_rollup"] {
+        }
+        for table in ["pipeline_run", "llm_call", "spend_rollup", "settled_spend_day"] {
             hand.run(&format!("create table kept_{table} as select * from {table}")).await;
         }
         hand
@@ -146,20 +164,53 @@ fn case(sql: impl Into<String>, undo: impl Into<String>, breaks: &[&'static str]
     Case { sql: sql.into(), undo: undo.into(), breaks: breaks.to_vec() }
 }
 
+const COUNTERS: [&str; 11] = [
+    "llm_calls",
+    "unpriced_calls",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_long_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "embedding_tokens",
+    "web_searches",
+    "cost_pico",
+];
+
+/// What breaks the law of a ledger whose rollup is settled.
+fn settled_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut by_one = |table: &str, column: &str, row: &str, breaks: &[&'static str]| {
+        let change = |sign| format!("update {table} set {column} = {column} {sign} 1 where {row}");
+        cases.push(case(change("+"), change("-"), breaks));
+    };
+    for column in COUNTERS {
+        by_one("settled_spend_day", column, "agent = 'agent-1'", &[OF_SETTLED]);
+        by_one("settled_spend_bucket", column, "bucket > 7", &[OF_SETTLED]);
+        by_one("spend_rollup", column, "agent = 'agent-1'", &[OF_ROLLUP, OF_SETTLED]);
+    }
+    cases.push(case(
+        "insert into settled_spend_day values (7, 'p', 'a', 'x', 'y', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+        "delete from settled_spend_day where day = 7",
+        &[OF_SETTLED],
+    ));
+    cases.push(case(
+        "delete from settled_spend_day where agent = 'agent-1'",
+        "insert into settled_spend_day select * from kept_settled_spend_day where agent = 'agent-1'",
+        &[OF_SETTLED],
+    ));
+    // An open lane that is taken for a settled one.
+    cases.push(case(
+        "update spend_rollup set lane = 1 where agent = 'agent-1'",
+        "update spend_rollup set lane = 0 where agent = 'agent-1'",
+        &[OF_SETTLED],
+    ));
+    cases
+}
+
 fn cases() -> Vec<Case> {
-    let counters = [
-        "llm_calls",
-        "unpriced_calls",
-        "input_tokens",
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "cache_write_long_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "embedding_tokens",
-        "web_searches",
-        "cost_pico",
-    ];
+    let counters = COUNTERS;
     let mut cases = Vec::new();
     let mut by_one = |table: &str, column: &str, row: &str, breaks: &[&'static str]| {
         let change = |sign| format!("update {table} set {column} = {column} {sign} 1 where {row}");
@@ -187,7 +238,7 @@ fn cases() -> Vec<Case> {
 
     // A row of nothing, a row that is gone, and a row of another model.
     cases.push(case(
-        "insert into spend_rollup values (7, 'p', 'a', 'x', 'y', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+        "insert into spend_rollup values (7, 'p', 'a', 'x', 'y', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)",
         "delete from spend_rollup where bucket = 7",
         &[OF_ROLLUP],
     ));
@@ -202,6 +253,11 @@ fn cases() -> Vec<Case> {
         "delete from llm_call where agent = 'agent-2'",
         "insert into llm_call select * from kept_llm_call where agent = 'agent-2'",
         &[OF_RUN, OF_ROLLUP],
+    ));
+    cases.push(case(
+        "update llm_call set step_id = call_id where agent = 'agent-1'",
+        "update llm_call set step_id = null where agent = 'agent-1'",
+        &[OF_PLACE],
     ));
     // Everything agrees but the arithmetic.
     let everywhere = |sign| {
@@ -277,6 +333,22 @@ fn cases() -> Vec<Case> {
 }
 
 on_both_databases! {
+    async fn what_is_changed_by_hand_in_settled_sums_is_found(db: TestDb) {
+        let store = filled(&db).await;
+        let days_later = Clock::Fixed(now().plus_micros(3 * 86_400_000_000));
+        let later = Store::open(&Location::new(&db.url, &db.schema), days_later).await.unwrap();
+        assert!(later.settle().await.unwrap() >= 3);
+        let mut hand = ByHand::connect(&db).await;
+        for Case { sql, undo, breaks } in settled_cases() {
+            hand.run(&sql).await;
+            let broken = store.broken_laws().await.unwrap();
+            let laws: BTreeSet<&str> = broken.iter().map(|b| b.law).collect();
+            assert_eq!(laws, breaks.into_iter().collect(), "{sql}: {broken:#?}");
+            hand.run(&undo).await;
+            assert_eq!(store.broken_laws().await.unwrap(), [], "after {undo}");
+        }
+    }
+
     async fn what_is_changed_by_hand_is_found(db: TestDb) {
         let store = filled(&db).await;
         let mut hand = ByHand::connect(&db).await;
@@ -300,7 +372,7 @@ on_both_databases! {
         let store = filled(&db).await;
         let mut hand = ByHand::connect(&db).await;
         hand.run("update llm_call set cost_pico = cost_pico + 1, output_tokens = 601 where agent = 'agent-1'").await;
-        hand.run("insert into spend_rollup values (7, 'p', 'a', 'x', 'y', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)").await;
+        hand.run("insert into spend_rollup values (7, 'p', 'a', 'x', 'y', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)").await;
         hand.run("update pipeline_run set status_id = 1 where pipeline = 'pipeline-2'").await;
         let broken = store.broken_laws().await.unwrap();
         let price = store.prices(Some("acme"), None, None).await.unwrap();

@@ -1,0 +1,157 @@
+//! Settling the rollup: what was spent yesterday and before becomes sums of coarser grain, for reports of long stretches of
+//! time. It changes no sum: see `migrations/postgres/0012_settled_spend.sql`.
+
+use super::{SqliteStore, Store};
+use crate::domain::Timestamp;
+use crate::error::Result;
+use sqlx::SqliteConnection;
+
+/// How many rows are settled in one transaction, about.
+const AT_MOST: i32 = 20_000;
+/// Open rows become settled a day after their calls: what is late by then is rare.
+const AFTER_MICROS: i64 = 86_400_000_000;
+/// How often whoever finishes a run looks for something to settle.
+const EVERY_MICROS: i64 = 3_600_000_000;
+
+impl Store {
+    /// Settles what was spent until a day ago, so that reports stay fast: after an import, say. Whoever finishes a run does
+    /// so too, a part at a time, once an hour. Answers how many rows of the rollup were settled.
+    pub async fn settle(&self) -> Result<u64> {
+        let before = self.now().plus_micros(-AFTER_MICROS);
+        let mut settled = 0;
+        loop {
+            let part = match self {
+                Store::Postgres(s) => {
+                    let part: i32 = sqlx::query_scalar("select settle_spend($1, $2)")
+                        .bind(before)
+                        .bind(AT_MOST)
+                        .fetch_one(&s.pool)
+                        .await?;
+                    u64::try_from(part).unwrap_or_default()
+                }
+                Store::Sqlite(s) => s.settle(before).await?,
+            };
+            if part == 0 {
+                return Ok(settled);
+            }
+            settled += part;
+        }
+    }
+}
+
+impl SqliteStore {
+    async fn settle(&self, before: Timestamp) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let settled = settle(&mut tx, before, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+}
+
+/// Once an hour, a part of what is to be settled.
+pub(super) async fn settle_now_and_then(db: &mut SqliteConnection, now: Timestamp) -> Result<()> {
+    let due = "select exists (select 1 from settlement where settled_at < $1)";
+    if sqlx::query_scalar(due).bind(now.plus_micros(-EVERY_MICROS)).fetch_one(&mut *db).await? {
+        settle(db, now.plus_micros(-AFTER_MICROS), now).await?;
+    }
+    Ok(())
+}
+
+/// Settles open rows of buckets before a time, the oldest first, until there are enough.
+async fn settle(db: &mut SqliteConnection, before: Timestamp, now: Timestamp) -> Result<u64> {
+    let last: Option<i64> = sqlx::query_scalar(
+        "select bucket from spend_rollup where lane > 0 and bucket < $1 order by bucket limit 1 offset $2",
+    )
+    .bind(before.bucket())
+    .bind(AT_MOST - 1)
+    .fetch_optional(&mut *db)
+    .await?;
+    let until = last.map_or(before.bucket(), |last| last + 1);
+    for statement in STATEMENTS {
+        sqlx::query(statement).bind(until).execute(&mut *db).await?;
+    }
+    let settled = sqlx::query("delete from spend_rollup where lane > 0 and bucket < $1")
+        .bind(until)
+        .execute(&mut *db)
+        .await?;
+    if last.is_none() {
+        sqlx::query("update settlement set settled_at = $1").bind(now).execute(db).await?;
+    }
+    Ok(settled.rows_affected())
+}
+
+/// Adds the open lanes before a bucket to the settled sums.
+const STATEMENTS: [&str; 3] = [
+    "insert into settled_spend_day (
+           day, pipeline, agent, provider, model,
+           llm_calls, unpriced_calls, input_tokens, cache_read_tokens, cache_write_tokens,
+           cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico)
+         select
+           bucket / 96, pipeline, agent, provider, model,
+           sum(llm_calls), sum(unpriced_calls), sum(input_tokens), sum(cache_read_tokens),
+           sum(cache_write_tokens), sum(cache_write_long_tokens), sum(output_tokens), sum(reasoning_tokens),
+           sum(embedding_tokens), sum(web_searches), sum(cost_pico)
+         from spend_rollup
+         where lane > 0 and bucket < $1
+         group by 1, 2, 3, 4, 5
+         on conflict (day, pipeline, agent, provider, model) do update
+         set llm_calls = llm_calls + excluded.llm_calls,
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls,
+             input_tokens = input_tokens + excluded.input_tokens,
+             cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+             cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+             cache_write_long_tokens = cache_write_long_tokens + excluded.cache_write_long_tokens,
+             output_tokens = output_tokens + excluded.output_tokens,
+             reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+             embedding_tokens = embedding_tokens + excluded.embedding_tokens,
+             web_searches = web_searches + excluded.web_searches,
+             cost_pico = cost_pico + excluded.cost_pico",
+    "insert into settled_spend_bucket (
+           bucket,
+           llm_calls, unpriced_calls, input_tokens, cache_read_tokens, cache_write_tokens,
+           cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico)
+         select
+           bucket,
+           sum(llm_calls), sum(unpriced_calls), sum(input_tokens), sum(cache_read_tokens),
+           sum(cache_write_tokens), sum(cache_write_long_tokens), sum(output_tokens), sum(reasoning_tokens),
+           sum(embedding_tokens), sum(web_searches), sum(cost_pico)
+         from spend_rollup
+         where lane > 0 and bucket < $1
+         group by 1
+         on conflict (bucket) do update
+         set llm_calls = llm_calls + excluded.llm_calls,
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls,
+             input_tokens = input_tokens + excluded.input_tokens,
+             cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+             cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+             cache_write_long_tokens = cache_write_long_tokens + excluded.cache_write_long_tokens,
+             output_tokens = output_tokens + excluded.output_tokens,
+             reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+             embedding_tokens = embedding_tokens + excluded.embedding_tokens,
+             web_searches = web_searches + excluded.web_searches,
+             cost_pico = cost_pico + excluded.cost_pico",
+    "insert into spend_rollup (
+           bucket, pipeline, agent, provider, model, lane,
+           llm_calls, unpriced_calls, input_tokens, cache_read_tokens, cache_write_tokens,
+           cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico)
+         select
+           bucket, pipeline, agent, provider, model, 0,
+           sum(llm_calls), sum(unpriced_calls), sum(input_tokens), sum(cache_read_tokens),
+           sum(cache_write_tokens), sum(cache_write_long_tokens), sum(output_tokens), sum(reasoning_tokens),
+           sum(embedding_tokens), sum(web_searches), sum(cost_pico)
+         from spend_rollup
+         where lane > 0 and bucket < $1
+         group by 1, 2, 3, 4, 5
+         on conflict (bucket, pipeline, agent, provider, model, lane) do update
+         set llm_calls = llm_calls + excluded.llm_calls,
+             unpriced_calls = unpriced_calls + excluded.unpriced_calls,
+             input_tokens = input_tokens + excluded.input_tokens,
+             cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+             cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+             cache_write_long_tokens = cache_write_long_tokens + excluded.cache_write_long_tokens,
+             output_tokens = output_tokens + excluded.output_tokens,
+             reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+             embedding_tokens = embedding_tokens + excluded.embedding_tokens,
+             web_searches = web_searches + excluded.web_searches,
+             cost_pico = cost_pico + excluded.cost_pico",
+];
