@@ -47,12 +47,17 @@ pub(crate) fn load(target: &Target, count: u64, results: &mut Results) -> Result
     }
     results.add("events", Unit::PerSecond, events_rate, None);
     results.add("calls among them, against a bare insert", Unit::PerSecond, calls_rate, Some(bare_rate));
-    client.wait_for(settle(target))?;
+    let began = Instant::now();
+    let settled = client.wait_for(client.store().settle())?;
+    let mut rate = Samples::default();
+    rate.push_rate(usize::try_from(settled)?, began.elapsed());
+    results.add("then rows of the rollup that are settled", Unit::PerSecond, rate, None);
+    client.wait_for(tidy(target))?;
     Ok(())
 }
 
 /// Lets both databases tidy up after a load, as they would in the night.
-async fn settle(target: &Target) -> Result<()> {
+async fn tidy(target: &Target) -> Result<()> {
     for mut plain in [target.plain().await?, target.bare().await?] {
         match &mut plain {
             Plain::Postgres(db) => {
