@@ -251,51 +251,55 @@ begin
     return 0;
   end if;
   with due as (
-    select s.bucket, s.pipeline, s.agent, s.provider, s.model, s.lane
+    select s.*
     from spend_rollup s
     where s.lane > 0 and s.bucket < floor(extract(epoch from settle_spend.before) / 900)::integer
     order by s.bucket
     limit settle_spend.at_most
     for update skip locked
-  ), taken as (
-    delete from spend_rollup s
-    using due d
-    where s.bucket = d.bucket and s.pipeline = d.pipeline
-      and s.agent = d.agent and s.provider = d.provider and s.model = d.model and s.lane = d.lane
-    returning s.*
   ), quarters as materialized (
     select
-      bucket, pipeline, agent, provider, model,
-      sum(llm_calls)::bigint as llm_calls, sum(unpriced_calls)::bigint as unpriced_calls,
-      sum(input_tokens)::bigint as input_tokens, sum(cache_read_tokens)::bigint as cache_read_tokens,
-      sum(cache_write_tokens)::bigint as cache_write_tokens,
-      sum(cache_write_long_tokens)::bigint as cache_write_long_tokens, sum(output_tokens)::bigint as output_tokens,
-      sum(reasoning_tokens)::bigint as reasoning_tokens, sum(embedding_tokens)::bigint as embedding_tokens,
-      sum(web_searches)::bigint as web_searches, sum(cost_pico)::bigint as cost_pico
-    from taken
-    group by 1, 2, 3, 4, 5
-  ), rolled as (
-    insert into spend_rollup as s (
-      bucket, pipeline, agent, provider, model, lane,
-      llm_calls, unpriced_calls, input_tokens, cache_read_tokens, cache_write_tokens, cache_write_long_tokens,
-      output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico)
-    select
-      bucket, pipeline, agent, provider, model, 0,
-      llm_calls, unpriced_calls, input_tokens, cache_read_tokens, cache_write_tokens, cache_write_long_tokens,
-      output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico
-    from quarters
-    on conflict (bucket, pipeline, agent, provider, model, lane) do update
-    set llm_calls = s.llm_calls + excluded.llm_calls,
-        unpriced_calls = s.unpriced_calls + excluded.unpriced_calls,
-        input_tokens = s.input_tokens + excluded.input_tokens,
-        cache_read_tokens = s.cache_read_tokens + excluded.cache_read_tokens,
-        cache_write_tokens = s.cache_write_tokens + excluded.cache_write_tokens,
-        cache_write_long_tokens = s.cache_write_long_tokens + excluded.cache_write_long_tokens,
-        output_tokens = s.output_tokens + excluded.output_tokens,
-        reasoning_tokens = s.reasoning_tokens + excluded.reasoning_tokens,
-        embedding_tokens = s.embedding_tokens + excluded.embedding_tokens,
-        web_searches = s.web_searches + excluded.web_searches,
-        cost_pico = s.cost_pico + excluded.cost_pico
+      d.bucket, d.pipeline, d.agent, d.provider, d.model,
+      sum(d.llm_calls)::bigint as llm_calls, sum(d.unpriced_calls)::bigint as unpriced_calls,
+      sum(d.input_tokens)::bigint as input_tokens, sum(d.cache_read_tokens)::bigint as cache_read_tokens,
+      sum(d.cache_write_tokens)::bigint as cache_write_tokens,
+      sum(d.cache_write_long_tokens)::bigint as cache_write_long_tokens,
+      sum(d.output_tokens)::bigint as output_tokens, sum(d.reasoning_tokens)::bigint as reasoning_tokens,
+      sum(d.embedding_tokens)::bigint as embedding_tokens, sum(d.web_searches)::bigint as web_searches,
+      sum(d.cost_pico)::bigint as cost_pico,
+      -- The row that stays: the one that is settled already, else one of these, which is changed where it is.
+      coalesce(
+        (select s.lane
+         from spend_rollup s
+         where s.bucket = d.bucket and s.pipeline = d.pipeline and s.agent = d.agent and s.provider = d.provider
+           and s.model = d.model and s.lane = 0),
+        min(d.lane)) as lane
+    from due d
+    group by d.bucket, d.pipeline, d.agent, d.provider, d.model
+  ), kept as (
+    update spend_rollup s
+    set lane = 0,
+        llm_calls = case s.lane when 0 then s.llm_calls else 0 end + q.llm_calls,
+        unpriced_calls = case s.lane when 0 then s.unpriced_calls else 0 end + q.unpriced_calls,
+        input_tokens = case s.lane when 0 then s.input_tokens else 0 end + q.input_tokens,
+        cache_read_tokens = case s.lane when 0 then s.cache_read_tokens else 0 end + q.cache_read_tokens,
+        cache_write_tokens = case s.lane when 0 then s.cache_write_tokens else 0 end + q.cache_write_tokens,
+        cache_write_long_tokens = case s.lane when 0 then s.cache_write_long_tokens else 0 end + q.cache_write_long_tokens,
+        output_tokens = case s.lane when 0 then s.output_tokens else 0 end + q.output_tokens,
+        reasoning_tokens = case s.lane when 0 then s.reasoning_tokens else 0 end + q.reasoning_tokens,
+        embedding_tokens = case s.lane when 0 then s.embedding_tokens else 0 end + q.embedding_tokens,
+        web_searches = case s.lane when 0 then s.web_searches else 0 end + q.web_searches,
+        cost_pico = case s.lane when 0 then s.cost_pico else 0 end + q.cost_pico
+    from quarters q
+    where s.bucket = q.bucket and s.pipeline = q.pipeline and s.agent = q.agent and s.provider = q.provider
+      and s.model = q.model and s.lane = q.lane
+  ), gone as (
+    delete from spend_rollup s
+    using due d, quarters q
+    where s.bucket = d.bucket and s.pipeline = d.pipeline and s.agent = d.agent and s.provider = d.provider
+      and s.model = d.model and s.lane = d.lane
+      and q.bucket = d.bucket and q.pipeline = d.pipeline and q.agent = d.agent and q.provider = d.provider
+      and q.model = d.model and q.lane <> d.lane
   ), days as (
     insert into settled_spend_day as s (
       day, pipeline, agent, provider, model,
@@ -345,7 +349,7 @@ begin
         web_searches = s.web_searches + excluded.web_searches,
         cost_pico = s.cost_pico + excluded.cost_pico
   )
-  select count(*)::integer into settled from taken;
+  select count(*)::integer into settled from due;
   if settled < settle_spend.at_most then
     update settlement set settled_at = clock_timestamp();
   end if;
@@ -452,6 +456,7 @@ declare
   size constant integer := coalesce(cardinality(record_call_rows.call_id), 0);
   conflicts jsonb := '[]';
   recorded bigint;
+  fresh integer[];   -- places of the calls to insert; null for all
   missing record;
   runs uuid[];
   -- What was inserted, summed up by run, bucket, agent, provider and model: an array a column.
@@ -527,117 +532,140 @@ begin
       using errcode = 'AS404', hint = 'start it first: start_step, or `asmm runs step`';
   end if;
 
-  begin
-    -- The prices of the batch's few models once, not once a call; then each call takes the first that applies to it, as
-    -- price_of_call does for one.
-    with offered as materialized (
+  -- As if all were new; at the second attempt only those that are.
+  <<inserting>>
+  loop
+    begin
+      -- The prices of the batch's few models once, not once a call; then each call takes the first that applies to it, as
+      -- price_of_call does for one.
+      with offered as materialized (
+        select
+          k.provider, k.model, k.service_tier, m.price_id, m.effective_from, m.daily_from, m.daily_until,
+          m.over_input_tokens, m.input_rate, m.cache_read_rate, m.cache_write_rate, m.cache_write_long_rate,
+          m.output_rate, m.reasoning_rate, m.embedding_rate, m.web_search_rate, m.request_fee,
+          row_number() over (
+            order by m.origin_rank desc, m.daily_from is not null desc, m.effective_from desc, m.revision desc,
+                     m.over_input_tokens desc) as rank
+        from (
+          select distinct k.provider, k.model, k.service_tier
+          from unnest(record_call_rows.provider, record_call_rows.model, record_call_rows.service_tier)
+                 as k (provider, model, service_tier)) k
+        cross join lateral (
+          select a.target_provider, a.target_model
+          from v_model_alias a
+          where a.model = k.model
+            and (a.provider = k.provider or (a.provider = '' and a.origin = 'user'))
+          order by a.origin = 'user' desc, a.provider = k.provider desc
+          limit 1) n
+        join model_price m
+          on m.provider = n.target_provider and m.model = n.target_model and m.service_tier = k.service_tier
+      ), step as materialized (
+        select k.run_id, k.step_id, t.agent
+        from (
+          select distinct k.run_id, k.step_id
+          from unnest(record_call_rows.run_id, record_call_rows.step_id) as k (run_id, step_id)
+          where k.step_id is not null) k
+        cross join lateral (
+          select t.agent from pipeline_step_run t where t.run_id = k.run_id and t.step_id = k.step_id limit 1) t
+      ), item as (
+        select distinct on (u.place)
+          u.*, t.agent as step_agent, o.price_id, o.input_rate, o.cache_read_rate, o.cache_write_rate,
+          o.cache_write_long_rate, o.output_rate, o.reasoning_rate, o.embedding_rate, o.web_search_rate, o.request_fee
+        from unnest(
+               record_call_rows.run_id, record_call_rows.call_id, record_call_rows.step_id, record_call_rows.agent,
+               record_call_rows.provider, record_call_rows.model, record_call_rows.operation,
+               record_call_rows.service_tier, record_call_rows.called_at, record_call_rows.input_tokens,
+               record_call_rows.cache_read_tokens, record_call_rows.cache_write_tokens,
+               record_call_rows.cache_write_long_tokens, record_call_rows.output_tokens,
+               record_call_rows.reasoning_tokens, record_call_rows.embedding_tokens, record_call_rows.web_searches,
+               record_call_rows.latency_ms, record_call_rows.outcome, record_call_rows.response_id)
+             with ordinality as u (run_id, call_id, step_id, agent, provider, model, operation, service_tier, called_at,
+               input, cache_read, cache_write, cache_write_long, output, reasoning, embedding, web_searches,
+               latency_ms, outcome, response_id, place)
+        left join step t on t.run_id = u.run_id and t.step_id = u.step_id
+        left join offered o
+          on o.provider = u.provider and o.model = u.model and o.service_tier = u.service_tier
+          and o.effective_from <= u.called_at
+          and (o.daily_from is null
+               or extract(epoch from u.called_at) % 86400 >= o.daily_from
+                  and extract(epoch from u.called_at) % 86400 < o.daily_until)
+          and (o.over_input_tokens = 0
+               or u.input::bigint + u.cache_read + u.cache_write + u.cache_write_long > o.over_input_tokens)
+        order by u.place, o.rank
+      ), journal as (
+        insert into llm_call (
+          run_id, call_id, step_id, agent, provider, model, operation, service_tier, called_at, input_tokens,
+          cache_read_tokens, cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens,
+          embedding_tokens, web_searches, latency_ms, outcome, response_id, price_id, pricing_state, cost_pico)
+        select
+          i.run_id, i.call_id, i.step_id, coalesce(nullif(i.agent, ''), i.step_agent, ''), i.provider, i.model,
+          i.operation, i.service_tier, i.called_at, i.input, i.cache_read, i.cache_write, i.cache_write_long, i.output,
+          i.reasoning, i.embedding, i.web_searches, i.latency_ms, i.outcome, i.response_id,
+          case when x.pricing_state <> 'unpriced' then i.price_id end, x.pricing_state, x.cost_pico
+        from item i
+        cross join lateral cost_of_usage(
+          i.price_id, i.input_rate, i.cache_read_rate, i.cache_write_rate, i.cache_write_long_rate, i.output_rate,
+          i.reasoning_rate, i.embedding_rate, i.web_search_rate, i.request_fee, i.input, i.cache_read, i.cache_write,
+          i.cache_write_long, i.output, i.reasoning, i.embedding, i.web_searches) x
+        where fresh is null or i.place = any (fresh)
+        returning
+          run_id, called_at, agent, provider, model, input_tokens, cache_read_tokens, cache_write_tokens,
+          cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico
+      ), part as (
+        select
+          j.run_id, floor(date_part('epoch', j.called_at) / 900)::integer as bucket, j.agent, j.provider, j.model,
+          count(*) as llm_calls, count(*) - count(j.cost_pico) as unpriced_calls,
+          coalesce(sum(j.input_tokens), 0) as input, coalesce(sum(j.cache_read_tokens), 0) as cache_read,
+          coalesce(sum(j.cache_write_tokens), 0) as cache_write,
+          coalesce(sum(j.cache_write_long_tokens), 0) as cache_write_long,
+          coalesce(sum(j.output_tokens), 0) as output, coalesce(sum(j.reasoning_tokens), 0) as reasoning,
+          coalesce(sum(j.embedding_tokens), 0) as embedding, coalesce(sum(j.web_searches), 0) as web_searches,
+          coalesce(sum(j.cost_pico), 0)::bigint as cost_pico
+        from journal j
+        group by j.run_id, bucket, j.agent, j.provider, j.model
+      )
       select
-        k.provider, k.model, k.service_tier, m.price_id, m.effective_from, m.daily_from, m.daily_until,
-        m.over_input_tokens, m.input_rate, m.cache_read_rate, m.cache_write_rate, m.cache_write_long_rate,
-        m.output_rate, m.reasoning_rate, m.embedding_rate, m.web_search_rate, m.request_fee,
-        row_number() over (
-          order by m.origin_rank desc, m.daily_from is not null desc, m.effective_from desc, m.revision desc,
-                   m.over_input_tokens desc) as rank
-      from (
-        select distinct k.provider, k.model, k.service_tier
-        from unnest(record_call_rows.provider, record_call_rows.model, record_call_rows.service_tier)
-               as k (provider, model, service_tier)) k
-      cross join lateral (
-        select a.target_provider, a.target_model
-        from v_model_alias a
-        where a.model = k.model
-          and (a.provider = k.provider or (a.provider = '' and a.origin = 'user'))
-        order by a.origin = 'user' desc, a.provider = k.provider desc
-        limit 1) n
-      join model_price m
-        on m.provider = n.target_provider and m.model = n.target_model and m.service_tier = k.service_tier
-    ), item as (
-      select distinct on (u.place)
-        u.*, t.agent as step_agent, o.price_id, o.input_rate, o.cache_read_rate, o.cache_write_rate,
-        o.cache_write_long_rate, o.output_rate, o.reasoning_rate, o.embedding_rate, o.web_search_rate, o.request_fee
-      from unnest(
-             record_call_rows.run_id, record_call_rows.call_id, record_call_rows.step_id, record_call_rows.agent,
-             record_call_rows.provider, record_call_rows.model, record_call_rows.operation,
-             record_call_rows.service_tier, record_call_rows.called_at, record_call_rows.input_tokens,
-             record_call_rows.cache_read_tokens, record_call_rows.cache_write_tokens,
-             record_call_rows.cache_write_long_tokens, record_call_rows.output_tokens,
-             record_call_rows.reasoning_tokens, record_call_rows.embedding_tokens, record_call_rows.web_searches,
-             record_call_rows.latency_ms, record_call_rows.outcome, record_call_rows.response_id)
-           with ordinality as u (run_id, call_id, step_id, agent, provider, model, operation, service_tier, called_at,
-             input, cache_read, cache_write, cache_write_long, output, reasoning, embedding, web_searches,
-             latency_ms, outcome, response_id, place)
-      left join pipeline_step_run t on t.run_id = u.run_id and t.step_id = u.step_id
-      left join offered o
-        on o.provider = u.provider and o.model = u.model and o.service_tier = u.service_tier
-        and o.effective_from <= u.called_at
-        and (o.daily_from is null
-             or extract(epoch from u.called_at) % 86400 >= o.daily_from
-                and extract(epoch from u.called_at) % 86400 < o.daily_until)
-        and (o.over_input_tokens = 0
-             or u.input::bigint + u.cache_read + u.cache_write + u.cache_write_long > o.over_input_tokens)
-      order by u.place, o.rank
-    ), journal as (
-      insert into llm_call (
-        run_id, call_id, step_id, agent, provider, model, operation, service_tier, called_at, input_tokens,
-        cache_read_tokens, cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens,
-        embedding_tokens, web_searches, latency_ms, outcome, response_id, price_id, pricing_state, cost_pico)
-      select
-        i.run_id, i.call_id, i.step_id, coalesce(nullif(i.agent, ''), i.step_agent, ''), i.provider, i.model,
-        i.operation, i.service_tier, i.called_at, i.input, i.cache_read, i.cache_write, i.cache_write_long, i.output,
-        i.reasoning, i.embedding, i.web_searches, i.latency_ms, i.outcome, i.response_id,
-        case when x.pricing_state <> 'unpriced' then i.price_id end, x.pricing_state, x.cost_pico
-      from item i
-      cross join lateral cost_of_usage(
-        i.price_id, i.input_rate, i.cache_read_rate, i.cache_write_rate, i.cache_write_long_rate, i.output_rate,
-        i.reasoning_rate, i.embedding_rate, i.web_search_rate, i.request_fee, i.input, i.cache_read, i.cache_write,
-        i.cache_write_long, i.output, i.reasoning, i.embedding, i.web_searches) x
-      on conflict (run_id, call_id) do nothing
-      returning
-        run_id, called_at, agent, provider, model, input_tokens, cache_read_tokens, cache_write_tokens,
-        cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico
-    ), part as (
-      select
-        j.run_id, floor(date_part('epoch', j.called_at) / 900)::integer as bucket, j.agent, j.provider, j.model,
-        count(*) as llm_calls, count(*) - count(j.cost_pico) as unpriced_calls,
-        coalesce(sum(j.input_tokens), 0) as input, coalesce(sum(j.cache_read_tokens), 0) as cache_read,
-        coalesce(sum(j.cache_write_tokens), 0) as cache_write,
-        coalesce(sum(j.cache_write_long_tokens), 0) as cache_write_long,
-        coalesce(sum(j.output_tokens), 0) as output, coalesce(sum(j.reasoning_tokens), 0) as reasoning,
-        coalesce(sum(j.embedding_tokens), 0) as embedding, coalesce(sum(j.web_searches), 0) as web_searches,
-        coalesce(sum(j.cost_pico), 0)::bigint as cost_pico
-      from journal j
-      group by j.run_id, bucket, j.agent, j.provider, j.model
-    )
-    select
-      array_agg(p.run_id) as run_id, array_agg(p.bucket) as bucket, array_agg(r.pipeline) as pipeline,
-      array_agg(p.agent) as agent, array_agg(p.provider) as provider, array_agg(p.model) as model,
-      array_agg(p.llm_calls) as llm_calls, array_agg(p.unpriced_calls) as unpriced_calls,
-      array_agg(p.input) as input, array_agg(p.cache_read) as cache_read, array_agg(p.cache_write) as cache_write,
-      array_agg(p.cache_write_long) as cache_write_long, array_agg(p.output) as output,
-      array_agg(p.reasoning) as reasoning, array_agg(p.embedding) as embedding,
-      array_agg(p.web_searches) as web_searches, array_agg(p.cost_pico) as cost_pico,
-      coalesce(sum(p.llm_calls), 0)::bigint as recorded, coalesce(sum(p.unpriced_calls), 0)::bigint as unpriced
-    into strict sums
-    from part p
-    join pipeline_run r on r.run_id = p.run_id;
-  exception when numeric_value_out_of_range then
-    for place in 1 .. size loop
-      begin
-        perform price_of_call(
-          record_call_rows.provider[place], record_call_rows.model[place], record_call_rows.service_tier[place],
-          record_call_rows.called_at[place], record_call_rows.input_tokens[place],
-          record_call_rows.cache_read_tokens[place], record_call_rows.cache_write_tokens[place],
-          record_call_rows.cache_write_long_tokens[place], record_call_rows.output_tokens[place],
-          record_call_rows.reasoning_tokens[place], record_call_rows.embedding_tokens[place],
-          record_call_rows.web_searches[place]);
-      exception when numeric_value_out_of_range then
-        raise exception 'call `%` costs more than 9,223,372 USD', record_call_rows.call_id[place]
-          using errcode = '22003',
-                hint = 'check the price and the token counts; one of them is off by orders of magnitude';
-      end;
-    end loop;
-    raise;
-  end;
+        array_agg(p.run_id) as run_id, array_agg(p.bucket) as bucket, array_agg(r.pipeline) as pipeline,
+        array_agg(p.agent) as agent, array_agg(p.provider) as provider, array_agg(p.model) as model,
+        array_agg(p.llm_calls) as llm_calls, array_agg(p.unpriced_calls) as unpriced_calls,
+        array_agg(p.input) as input, array_agg(p.cache_read) as cache_read, array_agg(p.cache_write) as cache_write,
+        array_agg(p.cache_write_long) as cache_write_long, array_agg(p.output) as output,
+        array_agg(p.reasoning) as reasoning, array_agg(p.embedding) as embedding,
+        array_agg(p.web_searches) as web_searches, array_agg(p.cost_pico) as cost_pico,
+        coalesce(sum(p.llm_calls), 0)::bigint as recorded, coalesce(sum(p.unpriced_calls), 0)::bigint as unpriced
+      into strict sums
+      from part p
+      join pipeline_run r on r.run_id = p.run_id;
+      exit inserting;
+    exception when unique_violation then
+      if fresh is not null then
+        raise;
+      end if;
+      -- Calls that are known, or twice in the batch. The runs are ours: nobody else adds one meanwhile.
+      fresh := array(
+        select min(u.place)
+        from unnest(record_call_rows.run_id, record_call_rows.call_id) with ordinality as u (run_id, call_id, place)
+        where not exists (select 1 from llm_call c where c.run_id = u.run_id and c.call_id = u.call_id)
+        group by u.run_id, u.call_id);
+    when numeric_value_out_of_range then
+      for place in 1 .. size loop
+        begin
+          perform price_of_call(
+            record_call_rows.provider[place], record_call_rows.model[place], record_call_rows.service_tier[place],
+            record_call_rows.called_at[place], record_call_rows.input_tokens[place],
+            record_call_rows.cache_read_tokens[place], record_call_rows.cache_write_tokens[place],
+            record_call_rows.cache_write_long_tokens[place], record_call_rows.output_tokens[place],
+            record_call_rows.reasoning_tokens[place], record_call_rows.embedding_tokens[place],
+            record_call_rows.web_searches[place]);
+        exception when numeric_value_out_of_range then
+          raise exception 'call `%` costs more than 9,223,372 USD', record_call_rows.call_id[place]
+            using errcode = '22003',
+                  hint = 'check the price and the token counts; one of them is off by orders of magnitude';
+        end;
+      end loop;
+      raise;
+    end;
+  end loop;
   recorded := sums.recorded;
 
   if recorded > 0 then

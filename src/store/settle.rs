@@ -67,21 +67,33 @@ async fn settle(db: &mut SqliteConnection, before: Timestamp, now: Timestamp) ->
     .fetch_optional(&mut *db)
     .await?;
     let until = last.map_or(before.bucket(), |last| last + 1);
-    for statement in STATEMENTS {
+    for statement in ADDING {
         sqlx::query(statement).bind(until).execute(&mut *db).await?;
     }
-    let settled = sqlx::query("delete from spend_rollup where lane > 0 and bucket < $1")
-        .bind(until)
-        .execute(&mut *db)
-        .await?;
+    let mut settled = 0;
+    for statement in SETTLING {
+        settled += sqlx::query(statement).bind(until).execute(&mut *db).await?.rows_affected();
+    }
     if last.is_none() {
         sqlx::query("update settlement set settled_at = $1").bind(now).execute(db).await?;
     }
-    Ok(settled.rows_affected())
+    Ok(settled)
 }
 
-/// Adds the open lanes before a bucket to the settled sums.
-const STATEMENTS: [&str; 3] = [
+/// Then the open lanes of keys that are settled already are gone, and the others are settled where they are.
+const SETTLING: [&str; 2] = [
+    "delete from spend_rollup
+         where lane > 0 and bucket < $1
+           and exists (
+             select 1 from spend_rollup s
+             where s.bucket = spend_rollup.bucket and s.pipeline = spend_rollup.pipeline
+               and s.agent = spend_rollup.agent and s.provider = spend_rollup.provider
+               and s.model = spend_rollup.model and s.lane = 0)",
+    "update spend_rollup set lane = 0 where lane > 0 and bucket < $1",
+];
+
+/// First the open lanes before a bucket are added to the settled sums, and to the rows of keys that are settled already.
+const ADDING: [&str; 3] = [
     "insert into settled_spend_day (
            day, pipeline, agent, provider, model,
            llm_calls, unpriced_calls, input_tokens, cache_read_tokens, cache_write_tokens,
@@ -136,12 +148,14 @@ const STATEMENTS: [&str; 3] = [
            cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico)
          select
            bucket, pipeline, agent, provider, model, 0,
-           sum(llm_calls), sum(unpriced_calls), sum(input_tokens), sum(cache_read_tokens),
-           sum(cache_write_tokens), sum(cache_write_long_tokens), sum(output_tokens), sum(reasoning_tokens),
-           sum(embedding_tokens), sum(web_searches), sum(cost_pico)
-         from spend_rollup
+           llm_calls, unpriced_calls, input_tokens, cache_read_tokens, cache_write_tokens,
+           cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico
+         from spend_rollup o
          where lane > 0 and bucket < $1
-         group by 1, 2, 3, 4, 5
+           and exists (
+             select 1 from spend_rollup s
+             where s.bucket = o.bucket and s.pipeline = o.pipeline and s.agent = o.agent and s.provider = o.provider
+               and s.model = o.model and s.lane = 0)
          on conflict (bucket, pipeline, agent, provider, model, lane) do update
          set llm_calls = llm_calls + excluded.llm_calls,
              unpriced_calls = unpriced_calls + excluded.unpriced_calls,
