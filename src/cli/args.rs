@@ -103,6 +103,14 @@ pub(crate) struct FilterArgs {
     pub status: Option<Status>,
 }
 
+/// Which ledgers to look at.
+#[derive(Debug, Args)]
+pub(crate) struct SchemasArgs {
+    /// Report on every ledger of the Postgres database, one a schema, in a column of its own
+    #[arg(long)]
+    pub all_schemas: bool,
+}
+
 impl FilterArgs {
     pub fn filter(&self) -> Filter {
         Filter {

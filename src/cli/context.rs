@@ -8,8 +8,9 @@ use crate::guard::{Policy, mask_secrets};
 use crate::recorder::spool::Spool;
 use crate::report::{Coverage, Document, Format, Report, Scope, Style};
 use crate::settings::{self, ConfigFile};
-use crate::store::{Location, Store, Totals};
+use crate::store::{AT_ONCE, Location, Store, Totals};
 use chrono_tz::Tz;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
@@ -57,6 +58,46 @@ pub struct Ctx {
     color: ColorChoice,
 }
 
+/// Ledgers to report on.
+pub(crate) struct Ledgers {
+    /// Each with its schema, when several are asked.
+    pub stores: Vec<(Option<String>, Store)>,
+    /// Whether none was left out.
+    pub is_whole: bool,
+}
+
+impl Ledgers {
+    /// Asks each, several at once. The answers come in the ledgers' order.
+    pub(crate) async fn ask<T>(&self, ask: impl AsyncFn(&Store) -> Result<T>) -> Result<Vec<(Option<&str>, T)>> {
+        let answers = stream::iter(&self.stores)
+            .map(async |(schema, store)| Ok((schema.as_deref(), ask(store).await?)))
+            .buffered(AT_ONCE);
+        answers.try_collect().await
+    }
+
+    /// What a report is about, for its footer. The catalogue is said if all have the same.
+    pub(crate) async fn scope(
+        &self,
+        ctx: &Ctx,
+        window: Window,
+        zone: (Tz, &'static str),
+        totals: &Totals,
+    ) -> Result<Scope> {
+        let scopes = self.ask(async |store| ctx.scope(store, Some(window), zone, Some(totals)).await).await?;
+        let mut scopes = scopes.into_iter().map(|(_, scope)| scope);
+        let mut scope = scopes.next().unwrap_or_default();
+        if scopes.any(|other| other.catalogue != scope.catalogue) {
+            scope.catalogue = None;
+        }
+        Ok(scope)
+    }
+
+    /// How the command ends, if nothing else is wrong.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.is_whole { Exit::Fine } else { Exit::Flawed }
+    }
+}
+
 /// The width of tables that do not go to a terminal, unless `COLUMNS` says another.
 const PLAIN_WIDTH: usize = 120;
 
@@ -94,6 +135,34 @@ impl Ctx {
             say(&format!("{calls} priced now: {} USD", settled.after));
         }
         Ok(store)
+    }
+
+    /// The ledger that is meant, or with `all` every one of the database by its schema, ready for use. One that cannot be used is
+    /// left out, with a warning.
+    pub(crate) async fn ledgers(&self, all: bool) -> Result<Ledgers> {
+        if !all {
+            return Ok(Ledgers { stores: vec![(None, self.store().await?)], is_whole: true });
+        }
+        let mut ledgers = Ledgers { stores: Vec::new(), is_whole: true };
+        let mut last = None;
+        for (schema, opened) in Store::open_all(&self.location, self.clock).await? {
+            let ready = match opened {
+                Ok(store) => store.price_new_names().await.map(|_| store),
+                Err(error) => Err(error),
+            };
+            match ready {
+                Ok(store) => ledgers.stores.push((Some(schema), store)),
+                Err(error) => {
+                    say(&format!("warning: schema `{schema}` is left out: {error}"));
+                    ledgers.is_whole = false;
+                    last = Some(error);
+                }
+            }
+        }
+        match last {
+            Some(error) if ledgers.stores.is_empty() => Err(error),
+            _ => Ok(ledgers),
+        }
     }
 
     /// The ledger, ready for use, as it is.

@@ -1,12 +1,12 @@
 //! `asmm spend`: what was spent, by day, agent, model and pipeline.
 
-use super::args::{FilterArgs, OutputArgs, WindowArgs};
+use super::args::{FilterArgs, OutputArgs, SchemasArgs, WindowArgs};
 use super::columns::{cost_cell, known_cost, share_cell, spend_columns};
-use super::context::{Ctx, Exit, say};
+use super::context::{Ctx, Exit, Ledgers, say};
 use crate::domain::{Usd, Window};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Column, Kind, Report, Table};
-use crate::store::{SpendBy, SpendKey, Store, Totals};
+use crate::store::{SpendBy, SpendKey, Totals};
 use chrono::TimeDelta;
 use clap::{Args, Subcommand, ValueEnum};
 use std::cmp::Reverse;
@@ -31,6 +31,8 @@ pub(crate) struct SpendArgs {
     window: WindowArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    schemas: SchemasArgs,
     /// Tell these apart as well: day, agent, model, pipeline
     #[arg(long, value_enum, value_name = "WHAT,…", value_delimiter = ',')]
     by: Vec<Dimension>,
@@ -88,6 +90,8 @@ const DEFAULT_DAYS: u32 = 30;
 
 /// One row.
 struct Line {
+    /// Of which ledger, when several are asked.
+    schema: Option<String>,
     key: SpendKey,
     totals: Totals,
     previous: Totals,
@@ -104,23 +108,26 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
     };
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let by = dimensions(first, &args.by);
-    let store = ctx.store().await?;
-    let (mut lines, total) = lines(&store, &window, by, &args).await?;
+    let ledgers = ctx.ledgers(args.schemas.all_schemas).await?;
+    let (mut lines, total) = lines(&ledgers, &window, by, &args).await?;
     let order =
         args.order.unwrap_or(if first == Dimension::Day { SpendOrder::Name } else { SpendOrder::Cost });
     sort(&mut lines, order);
 
-    let scope = ctx.scope(&store, Some(window), zone, Some(&total.totals)).await?;
+    let scope = ledgers.scope(ctx, window, zone, &total.totals).await?;
     let mut notes = Vec::new();
     let limit = args.limit.and_then(|limit| usize::try_from(limit).ok());
     if let Some(limit) = limit.filter(|limit| *limit < lines.len()) {
         notes.push(format!("{limit} of {} rows", lines.len()));
         lines.truncate(limit);
     }
-    let table = table(&lines, &total, by, args.compare.is_some());
+    let table = table(&lines, &total, by, &args);
     let report = Report { scope, notes, ..Report::new(schema, table) };
     ctx.print(&report, args.output.format.into())?;
-    Ok(verdict(&args, &total.totals))
+    Ok(match verdict(&args, &total.totals) {
+        Exit::Fine => ledgers.exit(),
+        verdict => verdict,
+    })
 }
 
 fn dimensions(first: Dimension, more: &[Dimension]) -> SpendBy {
@@ -134,44 +141,56 @@ fn dimensions(first: Dimension, more: &[Dimension]) -> SpendBy {
 }
 
 /// The rows, and a row that sums them.
-async fn lines(store: &Store, window: &Window, by: SpendBy, args: &SpendArgs) -> Result<(Vec<Line>, Line)> {
+async fn lines(
+    ledgers: &Ledgers,
+    window: &Window,
+    by: SpendBy,
+    args: &SpendArgs,
+) -> Result<(Vec<Line>, Line)> {
     let filter = args.filter.filter();
-    let spend = store.spend(window, by, &filter).await?;
-    let mut previous = match args.compare {
-        Some(Compare::Previous) => {
-            let before = window.previous()?;
-            let distance = window.days().0 - before.days().0;
-            shift_days(store.spend(&before, by, &filter).await?, distance)?
-        }
-        None => BTreeMap::new(),
-    };
+    let answers = ledgers
+        .ask(async |store| {
+            let spend = store.spend(window, by, &filter).await?;
+            let previous = match args.compare {
+                Some(Compare::Previous) => {
+                    let before = window.previous()?;
+                    let distance = window.days().0 - before.days().0;
+                    shift_days(store.spend(&before, by, &filter).await?, distance)?
+                }
+                None => BTreeMap::new(),
+            };
+            Ok((spend, previous))
+        })
+        .await?;
     let mut total = Line {
+        schema: None,
         key: SpendKey::default(),
         totals: Totals::default(),
         previous: Totals::default(),
         whole: Usd::ZERO,
     };
-    for totals in spend.values() {
-        total.totals += *totals;
+    let mut lines: Vec<Line> = Vec::new();
+    for (schema, (spend, mut previous)) in answers {
+        let line = |key, totals: Totals, previous: Totals| Line {
+            schema: schema.map(str::to_owned),
+            key,
+            totals,
+            previous,
+            whole: Usd::ZERO,
+        };
+        lines.extend(spend.into_iter().map(|(key, totals)| {
+            let previous = previous.remove(&key).unwrap_or_default();
+            line(key, totals, previous)
+        }));
+        // What was there before and is gone now is a change too.
+        lines.extend(previous.into_iter().map(|(key, previous)| line(key, Totals::default(), previous)));
     }
-    for totals in previous.values() {
-        total.previous += *totals;
+    for line in &lines {
+        total.totals += line.totals;
+        total.previous += line.previous;
     }
     total.whole = total.totals.cost;
-    let mut lines: Vec<Line> = spend
-        .into_iter()
-        .map(|(key, totals)| {
-            let previous = previous.remove(&key).unwrap_or_default();
-            Line { key, totals, previous, whole: total.whole }
-        })
-        .collect();
-    // What was there before and is gone now is a change too.
-    lines.extend(previous.into_iter().map(|(key, previous)| Line {
-        key,
-        totals: Totals::default(),
-        previous,
-        whole: total.whole,
-    }));
+    lines.iter_mut().for_each(|line| line.whole = total.whole);
     Ok((lines, total))
 }
 
@@ -194,7 +213,7 @@ fn shift_days(spend: BTreeMap<SpendKey, Totals>, by: TimeDelta) -> Result<BTreeM
 fn sort(lines: &mut [Line], order: SpendOrder) {
     let tokens = |t: &Totals| t.llm_tokens_input() + t.llm_tokens_output() + t.embedding_tokens;
     match order {
-        SpendOrder::Name => lines.sort_by(|a, b| a.key.cmp(&b.key)),
+        SpendOrder::Name => lines.sort_by(|a, b| (&a.key, &a.schema).cmp(&(&b.key, &b.schema))),
         SpendOrder::Cost => {
             lines.sort_by(|a, b| (Reverse(a.totals.cost), &a.key).cmp(&(Reverse(b.totals.cost), &b.key)));
         }
@@ -206,7 +225,8 @@ fn sort(lines: &mut [Line], order: SpendOrder) {
     }
 }
 
-fn table(lines: &[Line], total: &Line, by: SpendBy, compare: bool) -> Table {
+fn table(lines: &[Line], total: &Line, by: SpendBy, args: &SpendArgs) -> Table {
+    let compare = args.compare.is_some();
     let name = |value: &Option<String>| match value.as_deref() {
         None => Cell::Blank,
         Some("") => Cell::Missing,
@@ -215,6 +235,7 @@ fn table(lines: &[Line], total: &Line, by: SpendBy, compare: bool) -> Table {
     let text = |key, title| Column::new(Kind::Text, key, title);
     let table = Table::of(lines)
         .totals(total)
+        .column_if(args.schemas.all_schemas, text("schema", "schema"), move |l: &Line| name(&l.schema))
         .column_if(by.day, Column::new(Kind::Day, "day", "day"), |l: &Line| l.key.day)
         .column_if(by.pipeline, text("pipeline", "pipeline"), move |l: &Line| name(&l.key.pipeline))
         .column_if(by.agent, text("agent", "agent"), move |l: &Line| name(&l.key.agent))

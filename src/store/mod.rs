@@ -23,6 +23,7 @@ mod registry;
 mod replay;
 mod run;
 mod runs;
+mod schemas;
 mod sent;
 mod settle;
 mod spend;
@@ -42,6 +43,8 @@ pub use record::MAX_BATCH;
 pub use replay::{Replay, ReplayedCall, UsedPrompt, Verdict};
 pub use run::{Recorded, Run, Step, Totals};
 pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend, UsedBy};
+pub(crate) use schemas::AT_ONCE;
+pub use schemas::Ledger;
 pub use spend::{Filter, SpendBy, SpendKey};
 
 use crate::clock::Clock;

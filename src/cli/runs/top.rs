@@ -1,6 +1,6 @@
 //! `asmm runs top` and `asmm runs list`.
 
-use crate::cli::args::{FilterArgs, OutputArgs, WindowArgs};
+use crate::cli::args::{FilterArgs, OutputArgs, SchemasArgs, WindowArgs};
 use crate::cli::columns::{share_cell, spend_columns};
 use crate::cli::context::{Ctx, Exit, say};
 use crate::domain::{Timestamp, Usd};
@@ -9,6 +9,7 @@ use crate::prompt::{Reference, VersionRef};
 use crate::report::{Cell, Column, Empty, Kind, Report, Shown, Table};
 use crate::store::{Run, RunOrder, RunTotals, Totals, UsedBy};
 use clap::{Args, ValueEnum};
+use std::cmp::Reverse;
 
 /// The most expensive runs that started in a range
 #[derive(Debug, Args)]
@@ -17,8 +18,10 @@ pub(crate) struct TopArgs {
     window: WindowArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    schemas: SchemasArgs,
     /// Only runs with a step or call that used this prompt: any version (name) or one (name@7, name@label)
-    #[arg(long, value_name = "PROMPT")]
+    #[arg(long, value_name = "PROMPT", conflicts_with = "all_schemas")]
     prompt: Option<Reference>,
     /// How many runs to show
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
@@ -40,8 +43,10 @@ pub(crate) struct ListArgs {
     window: WindowArgs,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    schemas: SchemasArgs,
     /// Only runs with a step or call that used this prompt: any version (name) or one (name@7, name@label)
-    #[arg(long, value_name = "PROMPT")]
+    #[arg(long, value_name = "PROMPT", conflicts_with = "all_schemas")]
     prompt: Option<Reference>,
     /// How many runs to show
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
@@ -84,6 +89,8 @@ const DEFAULT_DAYS: u32 = 7;
 
 /// One row; the total's run is `None`.
 struct Line {
+    /// Of which ledger, when several are asked.
+    schema: Option<String>,
     run: Option<Run>,
     totals: Totals,
     whole: Usd,
@@ -94,6 +101,7 @@ pub(crate) async fn top(ctx: &Ctx, args: TopArgs) -> Result<Exit> {
     let list = ListArgs {
         window: args.window,
         filter: args.filter,
+        schemas: args.schemas,
         prompt: args.prompt,
         limit: args.limit,
         order: args.order,
@@ -110,22 +118,42 @@ pub(crate) async fn list(ctx: &Ctx, args: ListArgs) -> Result<Exit> {
 async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let filter = args.filter.filter();
-    let store = ctx.store().await?;
+    let ledgers = ctx.ledgers(args.schemas.all_schemas).await?;
     let now = ctx.clock.now();
-    let prompt = match &args.prompt {
-        Some(reference) => {
-            let version = store.prompt_version(reference, now).await?.entry;
-            let any = reference.version == VersionRef::Latest;
-            Some(UsedBy { name: version.name, version: (!any).then_some(version.version) })
-        }
-        None => None,
-    };
-    let all: RunTotals = store.run_totals(&window, &filter, prompt.as_ref()).await?;
-    let runs = store.runs(&window, &filter, prompt.as_ref(), args.order.into(), args.limit).await?;
+    let answers = ledgers
+        .ask(async |store| {
+            let prompt = match &args.prompt {
+                Some(reference) => {
+                    let version = store.prompt_version(reference, now).await?.entry;
+                    let any = reference.version == VersionRef::Latest;
+                    Some(UsedBy { name: version.name, version: (!any).then_some(version.version) })
+                }
+                None => None,
+            };
+            let all = store.run_totals(&window, &filter, prompt.as_ref()).await?;
+            let runs =
+                store.runs(&window, &filter, prompt.as_ref(), args.order.into(), args.limit).await?;
+            Ok((all, runs))
+        })
+        .await?;
+    let mut all = RunTotals::default();
+    for (_, (of_one, _)) in &answers {
+        all.runs += of_one.runs;
+        all.totals += of_one.totals;
+    }
     let whole = all.totals.cost;
-    let lines: Vec<Line> =
-        runs.into_iter().map(|run| Line { totals: run.totals, run: Some(run), whole, now }).collect();
-    let total = Line { run: None, totals: all.totals, whole, now };
+    let mut lines: Vec<Line> = Vec::new();
+    for (schema, (_, runs)) in answers {
+        lines.extend(runs.into_iter().map(|run| {
+            let schema = schema.map(str::to_owned);
+            Line { schema, totals: run.totals, run: Some(run), whole, now }
+        }));
+    }
+    if args.schemas.all_schemas {
+        sort(&mut lines, args.order);
+        lines.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    }
+    let total = Line { schema: None, run: None, totals: all.totals, whole, now };
 
     let shown = u64::try_from(lines.len()).unwrap_or(u64::MAX);
     let notes = if shown < all.runs {
@@ -133,13 +161,13 @@ async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
     } else {
         Vec::new()
     };
-    let scope = ctx.scope(&store, Some(window), zone, Some(&all.totals)).await?;
+    let scope = ledgers.scope(ctx, window, zone, &all.totals).await?;
     let empty = Empty {
         what: "runs".to_owned(),
         next_step: "widen the range with `--days`, or record some: `asmm runs exec`, `asmm import`"
             .to_owned(),
     };
-    let report = Report { scope, empty, notes, ..Report::new("asmm.runs/1", table(&lines, &total)) };
+    let report = Report { scope, empty, notes, ..Report::new("asmm.runs/1", table(&lines, &total, args)) };
     ctx.print(&report, args.output.format.into())?;
     if args.strict && all.totals.unpriced_calls > 0 {
         say(&format!(
@@ -148,13 +176,31 @@ async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
         ));
         return Ok(Exit::Unpriced);
     }
-    Ok(Exit::Fine)
+    Ok(ledgers.exit())
 }
 
-fn table(lines: &[Line], total: &Line) -> Table {
+/// As each ledger has sorted its own.
+fn sort(lines: &mut [Line], order: Order) {
+    let tokens = |t: &Totals| t.llm_tokens_input() + t.llm_tokens_output() + t.embedding_tokens;
+    lines.sort_by_key(|line| {
+        let first = match order {
+            Order::Cost => (line.totals.cost, 0),
+            Order::Started => (Usd::ZERO, 0),
+            Order::Calls => (Usd::ZERO, line.totals.llm_calls),
+            Order::Tokens => (Usd::ZERO, tokens(&line.totals)),
+        };
+        let run = line.run.as_ref().map(|run| (Reverse(run.started_at), run.run_id));
+        (Reverse(first), run)
+    });
+}
+
+fn table(lines: &[Line], total: &Line, args: &ListArgs) -> Table {
     let programs = |kind, key| Column::new(kind, key, key).shown(Shown::ProgramsOnly);
     let table = Table::of(lines)
         .totals(total)
+        .column_if(args.schemas.all_schemas, Column::new(Kind::Text, "schema", "schema"), |l: &Line| {
+            l.schema.as_deref().map_or(Cell::Blank, Cell::text)
+        })
         .column(Column::new(Kind::Id, "run_id", "run"), |l: &Line| {
             l.run.as_ref().map_or(Cell::Blank, |r| Cell::id(r.run_id))
         })

@@ -12,6 +12,7 @@ mod prices;
 mod prompts;
 mod recording;
 mod replay;
+mod schemas;
 mod spend;
 pub mod spool;
 mod together;
