@@ -68,7 +68,10 @@ pub(crate) struct Ledgers {
 
 impl Ledgers {
     /// Asks each, several at once. The answers come in the ledgers' order.
-    pub(crate) async fn ask<T>(&self, ask: impl AsyncFn(&Store) -> Result<T>) -> Result<Vec<(Option<&str>, T)>> {
+    pub(crate) async fn ask<T>(
+        &self,
+        ask: impl AsyncFn(&Store) -> Result<T>,
+    ) -> Result<Vec<(Option<&str>, T)>> {
         let answers = stream::iter(&self.stores)
             .map(async |(schema, store)| Ok((schema.as_deref(), ask(store).await?)))
             .buffered(AT_ONCE);

@@ -35,8 +35,10 @@ impl Store {
         .await?;
         any.pool.close().await;
         if schemas.is_empty() {
-            return Err(Error::ledger(format!("no schema of `{}` holds a ledger that you may look into", location.name()))
-                .hint("run `asmm migrate`, or ask for `grant usage on schema`"));
+            let name = location.name();
+            let database = name.split(" (schema").next().unwrap_or_default();
+            let words = format!("no schema of `{database}` holds a ledger that you may look into");
+            return Err(Error::ledger(words).hint("run `asmm migrate`, or ask for `grant usage on schema`"));
         }
         let opened = stream::iter(schemas).map(async |schema| {
             let location = Location { schema: schema.clone(), ..location.clone() };

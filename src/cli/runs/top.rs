@@ -131,8 +131,7 @@ async fn list_runs(ctx: &Ctx, args: &ListArgs, which: &str) -> Result<Exit> {
                 None => None,
             };
             let all = store.run_totals(&window, &filter, prompt.as_ref()).await?;
-            let runs =
-                store.runs(&window, &filter, prompt.as_ref(), args.order.into(), args.limit).await?;
+            let runs = store.runs(&window, &filter, prompt.as_ref(), args.order.into(), args.limit).await?;
             Ok((all, runs))
         })
         .await?;
