@@ -190,7 +190,9 @@ async fn lines(
         total.previous += line.previous;
     }
     total.whole = total.totals.cost;
-    lines.iter_mut().for_each(|line| line.whole = total.whole);
+    for line in &mut lines {
+        line.whole = total.whole;
+    }
     Ok((lines, total))
 }
 
