@@ -8,7 +8,7 @@ use crate::guard::{Policy, mask_secrets};
 use crate::recorder::spool::Spool;
 use crate::report::{Coverage, Document, Format, Report, Scope, Style};
 use crate::settings::{self, ConfigFile};
-use crate::store::{AT_ONCE, Location, Store, Totals};
+use crate::store::{Location, Store, Totals};
 use chrono_tz::Tz;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::borrow::Cow;
@@ -65,6 +65,9 @@ pub(crate) struct Ledgers {
     /// Whether none was left out.
     pub is_whole: bool,
 }
+
+/// How many ledgers are asked at once.
+const AT_ONCE: usize = 8;
 
 impl Ledgers {
     /// Asks each, several at once. The answers come in the ledgers' order.

@@ -43,7 +43,6 @@ pub use record::MAX_BATCH;
 pub use replay::{Replay, ReplayedCall, UsedPrompt, Verdict};
 pub use run::{Recorded, Run, Step, Totals};
 pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend, UsedBy};
-pub(crate) use schemas::AT_ONCE;
 pub use schemas::Ledger;
 pub use spend::{Filter, SpendBy, SpendKey};
 

@@ -5,8 +5,8 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use futures_util::stream::{self, StreamExt};
 
-/// How many ledgers are opened and asked at once.
-pub(crate) const AT_ONCE: usize = 8;
+/// How many ledgers are opened at once.
+const AT_ONCE: usize = 8;
 
 /// A schema, and the ledger in it, or why it cannot be used.
 pub type Ledger = (String, Result<Store>);
