@@ -4,23 +4,30 @@ use super::super::call::{CallRow, RecordedCall};
 use super::super::record::{unknown_run, unknown_step};
 use super::super::{Recorded, Totals};
 use super::price::PriceBook;
-use crate::domain::{Call, CallId, RunId, Status, StepId, Timestamp, Usd};
+use crate::domain::{Call, CallId, RunId, Status, StepId, Timestamp, TokenKind, Usd};
 use crate::error::{Error, Result};
 use crate::pricing::PricingState;
+use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::fmt::Simple;
 
 /// The rollup's key: bucket, pipeline, agent, provider, model.
-pub(super) type RollupKey = (i64, String, String, String, String);
+type RollupKey<'c> = (i64, &'c str, &'c str, &'c str, &'c str);
 
 /// A call that is to be inserted, with its price.
-struct PricedCall {
-    call: Call,
+struct PricedCall<'c> {
+    call: &'c Call,
     state: PricingState,
     cost: Option<Usd>,
+    /// The cost as the column holds it.
+    cost_pico: Option<i64>,
     price_id: Option<i64>,
 }
+
+/// Calls of the journal by their keys.
+type Known = HashMap<(RunId, CallId), Call>;
 
 /// What a batch needs to know of a run.
 struct RunFacts {
@@ -36,23 +43,42 @@ pub(in crate::store) async fn record_calls(
 ) -> Result<Recorded> {
     let runs = open_runs(db, calls).await?;
     let calls = with_step_agents(db, calls).await?;
-    let (fresh, mut recorded) = sort_out_known(db, calls).await?;
-    if fresh.is_empty() {
-        return Ok(recorded);
-    }
-
     let mut book = PriceBook::default();
-    let mut priced = Vec::with_capacity(fresh.len());
-    for call in fresh {
-        let price = book.price(db, &call).await?;
-        priced.push(PricedCall { state: price.state, cost: price.cost, price_id: price.price_id, call });
+    // As if all were new; only when one is not are the known ones read.
+    let (fresh, mut recorded) = sort_out(&calls, &Known::new());
+    let mut priced = price(db, &mut book, fresh).await?;
+    if !insert_calls(db, &priced).await? {
+        let known = known_calls(db, &calls).await?;
+        let (fresh, again) = sort_out(&calls, &known);
+        recorded = again;
+        priced = price(db, &mut book, fresh).await?;
+        if !insert_calls(db, &priced).await? {
+            return Err(Error::database("the journal refuses calls that it does not hold"));
+        }
+    }
+    if priced.is_empty() {
+        return Ok(recorded);
     }
     recorded.recorded = priced.len().try_into().unwrap_or(u64::MAX);
     recorded.unpriced = priced.iter().filter(|p| p.cost.is_none()).count().try_into().unwrap_or(u64::MAX);
 
-    insert_calls(db, &priced).await?;
     count_calls(db, &runs, &priced, now).await?;
     Ok(recorded)
+}
+
+async fn price<'c>(
+    db: &mut SqliteConnection,
+    book: &mut PriceBook,
+    calls: Vec<&'c Call>,
+) -> Result<Vec<PricedCall<'c>>> {
+    let mut priced = Vec::with_capacity(calls.len());
+    for call in calls {
+        let price = book.price(db, call).await?;
+        let cost_pico = price.cost.map(Usd::to_column).transpose();
+        let cost_pico = cost_pico.map_err(|e| e.at(format_args!("call `{}`", call.call_id)))?;
+        priced.push(PricedCall { call, state: price.state, cost: price.cost, cost_pico, price_id: price.price_id });
+    }
+    Ok(priced)
 }
 
 /// The batch's runs, which must be there; a call that names its pipeline starts its run.
@@ -142,9 +168,8 @@ async fn with_step_agents(db: &mut SqliteConnection, calls: &[Call]) -> Result<V
         .collect()
 }
 
-/// Splits off the calls that are known, or twice in the batch: the same contents are a duplicate, others a
-/// conflict.
-async fn sort_out_known(db: &mut SqliteConnection, calls: Vec<Call>) -> Result<(Vec<Call>, Recorded)> {
+/// Those of the calls that the journal holds.
+async fn known_calls(db: &mut SqliteConnection, calls: &[Call]) -> Result<Known> {
     let keys: Vec<_> = calls.iter().map(|c| [hex(c.run_id.0), hex(c.call_id.0)]).collect();
     let rows: Vec<CallRow> = sqlx::query_as(
         "select c.*
@@ -154,35 +179,45 @@ async fn sort_out_known(db: &mut SqliteConnection, calls: Vec<Call>) -> Result<(
     .bind(json!(keys).to_string())
     .fetch_all(db)
     .await?;
-    let mut known: HashMap<(RunId, CallId), Call> = HashMap::new();
+    let mut known = Known::new();
     for row in rows {
         let stored = RecordedCall::try_from(row)?.call;
         known.insert((stored.run_id, stored.call_id), stored);
     }
+    Ok(known)
+}
 
+/// Splits off the calls that are known, or twice in the batch: the same contents are a duplicate, others a
+/// conflict.
+fn sort_out<'c>(calls: &'c [Call], known: &Known) -> (Vec<&'c Call>, Recorded) {
     let mut recorded = Recorded::default();
-    let mut fresh: Vec<Call> = Vec::with_capacity(calls.len());
-    let mut places: HashMap<(RunId, CallId), usize> = HashMap::with_capacity(calls.len());
+    let mut fresh: Vec<&Call> = Vec::with_capacity(calls.len());
+    let mut places: HashMap<(RunId, CallId), &Call> = HashMap::with_capacity(calls.len());
     for call in calls {
         let key = (call.run_id, call.call_id);
-        let first = known.get(&key).or_else(|| places.get(&key).and_then(|&place| fresh.get(place)));
-        match first {
-            Some(first) if *first == call => recorded.duplicate += 1,
+        match known.get(&key).or_else(|| places.get(&key).copied()) {
+            Some(first) if first == call => recorded.duplicate += 1,
             Some(_) => recorded.conflict.push(key),
             None => {
-                places.insert(key, fresh.len());
+                places.insert(key, call);
                 fresh.push(call);
             }
         }
     }
-    Ok((fresh, recorded))
+    (fresh, recorded)
 }
 
+/// What the trigger says that keeps the journal's rows from being replaced.
+const IS_KNOWN: &str = "llm_call is append-only: replacing a row is refused";
+
+/// Inserts the calls, or none of them if one is known: then the answer is `false`.
+///
 /// `json_each` writes its `value` out as text each time a statement names it: materialized, it does so once a
 /// row instead of once a column.
-async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall]) -> Result<()> {
-    let rows: Vec<Value> = calls.iter().map(journal_row).collect::<Result<_>>()?;
-    sqlx::query(
+async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall<'_>]) -> Result<bool> {
+    let rows = serde_json::to_string(calls)
+        .map_err(|e| Error::input(format!("the calls cannot be written as JSON: {e}")))?;
+    let inserted = sqlx::query(
         "with j as materialized (select value from json_each($1))
          insert into llm_call (
            run_id, call_id, step_id, called_at, input_tokens, cache_read_tokens, cache_write_tokens,
@@ -195,63 +230,60 @@ async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall]) -> Result
            j.value ->> 18, j.value ->> 19, j.value ->> 20, j.value ->> 21, j.value ->> 22
          from j",
     )
-    .bind(Value::from(rows).to_string())
+    .bind(rows)
     .execute(db)
-    .await?;
-    Ok(())
+    .await;
+    match inserted {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.message() == IS_KNOWN => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A call as the array that `insert_calls` reads.
-fn journal_row(priced: &PricedCall) -> Result<Value> {
-    let call = &priced.call;
-    let usage = call.usage.as_ref();
-    let cost = priced.cost.map(Usd::to_column).transpose();
-    let cost = cost.map_err(|e| e.at(format_args!("call `{}`", call.call_id)))?;
-    Ok(json!([
-        hex(call.run_id.0),
-        hex(call.call_id.0),
-        call.step_id.map(|s| hex(s.0)),
-        call.called_at.micros(),
-        usage.map(|u| u.input),
-        usage.map(|u| u.cache_read),
-        usage.map(|u| u.cache_write),
-        usage.map(|u| u.cache_write_long),
-        usage.map(|u| u.output),
-        usage.map(|u| u.reasoning),
-        usage.map(|u| u.embedding),
-        usage.map(|u| u.web_searches),
-        call.latency_ms,
-        cost,
-        priced.price_id,
-        call.agent,
-        call.provider,
-        call.model,
-        call.operation,
-        call.service_tier,
-        priced.state.code(),
-        call.outcome.code(),
-        call.response_id,
-    ]))
+impl Serialize for PricedCall<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let call = self.call;
+        let mut row = serializer.serialize_seq(Some(23))?;
+        let mut digits = [0; Simple::LENGTH];
+        row.serialize_element(&*call.run_id.0.as_simple().encode_lower(&mut digits))?;
+        row.serialize_element(&*call.call_id.0.as_simple().encode_lower(&mut digits))?;
+        row.serialize_element(&call.step_id.map(|step| &*step.0.as_simple().encode_lower(&mut digits)))?;
+        row.serialize_element(&call.called_at.micros())?;
+        for kind in TokenKind::ALL {
+            row.serialize_element(&call.usage.as_ref().map(|usage| usage.of(kind)))?;
+        }
+        row.serialize_element(&call.latency_ms)?;
+        row.serialize_element(&self.cost_pico)?;
+        row.serialize_element(&self.price_id)?;
+        for text in [&call.agent, &call.provider, &call.model, &call.operation, &call.service_tier] {
+            row.serialize_element(text)?;
+        }
+        row.serialize_element(self.state.code())?;
+        row.serialize_element(call.outcome.code())?;
+        row.serialize_element(&call.response_id)?;
+        row.end()
+    }
 }
 
 /// Adds the calls to their runs' counters and to the rollup.
 async fn count_calls(
     db: &mut SqliteConnection,
     runs: &HashMap<RunId, RunFacts>,
-    calls: &[PricedCall],
+    calls: &[PricedCall<'_>],
     now: Timestamp,
 ) -> Result<()> {
     let mut by_run: BTreeMap<RunId, Totals> = BTreeMap::new();
-    let mut by_key: BTreeMap<RollupKey, Totals> = BTreeMap::new();
+    let mut by_key: BTreeMap<RollupKey<'_>, Totals> = BTreeMap::new();
     for priced in calls {
-        let call = &priced.call;
+        let call = priced.call;
         let Some(run) = runs.get(&call.run_id) else { return Err(unknown_run(call.run_id)) };
         let key = (
             call.called_at.bucket(),
-            run.pipeline.clone(),
-            call.agent.clone(),
-            call.provider.clone(),
-            call.model.clone(),
+            run.pipeline.as_str(),
+            call.agent.as_str(),
+            call.provider.as_str(),
+            call.model.as_str(),
         );
         by_run.entry(call.run_id).or_default().add_call(call.usage.as_ref(), priced.cost);
         by_key.entry(key).or_default().add_call(call.usage.as_ref(), priced.cost);
