@@ -440,6 +440,162 @@ language sql stable as $$
     price_of_call.web_searches) x
 $$;
 
+create function record_call_row(
+  run_id uuid, call_id uuid, step_id uuid, pipeline text, agent text, provider text, model text, operation text,
+  service_tier text, called_at timestamptz, input_tokens integer, cache_read_tokens integer,
+  cache_write_tokens integer, cache_write_long_tokens integer, output_tokens integer, reasoning_tokens integer,
+  embedding_tokens integer, web_searches integer, latency_ms bigint, outcome text, response_id text)
+returns jsonb
+language plpgsql set search_path from current as $$
+#variable_conflict use_column
+declare
+  of_run text;          -- its pipeline
+  called_by text := nullif(record_call_row.agent, '');
+  of_step text;         -- its agent
+  price record;
+  unpriced integer;
+  quarter constant integer := floor(date_part('epoch', record_call_row.called_at) / 900)::integer;
+  place tid;
+  is_same boolean;
+begin
+  perform
+    check_name('pipeline', record_call_row.pipeline, false), check_name('agent', record_call_row.agent, false),
+    check_name('provider', record_call_row.provider, false), check_name('model', record_call_row.model, true),
+    check_name('operation', record_call_row.operation, true), check_name('service_tier', record_call_row.service_tier, true),
+    check_time('called_at', record_call_row.called_at);
+  if record_call_row.response_id is not null then
+    perform check_name('response_id', record_call_row.response_id, true);
+  end if;
+  if record_call_row.latency_ms > 2592000000 then
+    raise exception '`latency_ms` is %; the limit is 2592000000 (30 days)', record_call_row.latency_ms using errcode = 'AS400';
+  end if;
+
+  if record_call_row.pipeline is not null then
+    insert into pipeline_run (run_id, pipeline, status_id, started_at)
+    select record_call_row.run_id, record_call_row.pipeline, s.status_id, record_call_row.called_at
+    from status_lookup s
+    where s.code = 'running'
+    on conflict (run_id) do nothing;
+  end if;
+  select r.pipeline into of_run from pipeline_run r where r.run_id = record_call_row.run_id for update;
+  if not found then
+    perform unknown_run(record_call_row.run_id);
+  elsif record_call_row.pipeline <> of_run then
+    raise exception 'run `%` belongs to another pipeline than a call of it says', record_call_row.run_id
+      using errcode = 'AS409', hint = 'leave `pipeline` out, or use a new run id';
+  end if;
+  if record_call_row.step_id is not null then
+    select t.agent into of_step
+    from pipeline_step_run t
+    where t.run_id = record_call_row.run_id and t.step_id = record_call_row.step_id;
+    if not found then
+      raise exception 'step `%` of run `%` is unknown', record_call_row.step_id, record_call_row.run_id
+        using errcode = 'AS404', hint = 'start it first: start_step, or `asmm runs step`';
+    end if;
+  end if;
+  called_by := coalesce(called_by, of_step, '');
+
+  begin
+    select * into price
+    from price_of_call(
+      record_call_row.provider, record_call_row.model, record_call_row.service_tier, record_call_row.called_at,
+      record_call_row.input_tokens, record_call_row.cache_read_tokens, record_call_row.cache_write_tokens,
+      record_call_row.cache_write_long_tokens, record_call_row.output_tokens, record_call_row.reasoning_tokens,
+      record_call_row.embedding_tokens, record_call_row.web_searches);
+  exception when numeric_value_out_of_range then
+    raise exception 'call `%` costs more than 9,223,372 USD', record_call_row.call_id
+      using errcode = '22003', hint = 'check the price and the token counts; one of them is off by orders of magnitude';
+  end;
+  insert into llm_call (
+    run_id, call_id, step_id, agent, provider, model, operation, service_tier, called_at, input_tokens,
+    cache_read_tokens, cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens,
+    embedding_tokens, web_searches, latency_ms, outcome, response_id, price_id, pricing_state, cost_pico)
+  values (
+    record_call_row.run_id, record_call_row.call_id, record_call_row.step_id, called_by, record_call_row.provider,
+    record_call_row.model, record_call_row.operation, record_call_row.service_tier, record_call_row.called_at,
+    record_call_row.input_tokens, record_call_row.cache_read_tokens, record_call_row.cache_write_tokens,
+    record_call_row.cache_write_long_tokens, record_call_row.output_tokens, record_call_row.reasoning_tokens,
+    record_call_row.embedding_tokens, record_call_row.web_searches, record_call_row.latency_ms,
+    record_call_row.outcome, record_call_row.response_id, price.price_id, price.pricing_state, price.cost_pico)
+  on conflict (run_id, call_id) do nothing;
+  if not found then
+    select
+      (c.step_id, c.agent, c.provider, c.model, c.operation, c.service_tier, c.called_at, c.input_tokens,
+       c.cache_read_tokens, c.cache_write_tokens, c.cache_write_long_tokens, c.output_tokens,
+       c.reasoning_tokens, c.embedding_tokens, c.web_searches, c.latency_ms, c.outcome, c.response_id)
+      is not distinct from
+      (
+       record_call_row.step_id, called_by, record_call_row.provider, record_call_row.model,
+       record_call_row.operation, record_call_row.service_tier, record_call_row.called_at,
+       record_call_row.input_tokens, record_call_row.cache_read_tokens, record_call_row.cache_write_tokens,
+       record_call_row.cache_write_long_tokens, record_call_row.output_tokens, record_call_row.reasoning_tokens,
+       record_call_row.embedding_tokens, record_call_row.web_searches, record_call_row.latency_ms,
+       record_call_row.outcome, record_call_row.response_id)
+    into is_same
+    from llm_call c
+    where c.run_id = record_call_row.run_id and c.call_id = record_call_row.call_id;
+    return jsonb_build_object(
+      'recorded', 0, 'duplicate', is_same::integer, 'unpriced', 0,
+      'conflict', case when is_same then '[]'
+                  else jsonb_build_array(jsonb_build_object('run_id', record_call_row.run_id, 'call_id', record_call_row.call_id)) end);
+  end if;
+
+  unpriced := (price.cost_pico is null)::integer;
+  update pipeline_run r
+  set llm_calls = r.llm_calls + 1,
+      unpriced_calls = r.unpriced_calls + unpriced,
+      input_tokens = r.input_tokens + coalesce(record_call_row.input_tokens, 0),
+      cache_read_tokens = r.cache_read_tokens + coalesce(record_call_row.cache_read_tokens, 0),
+      cache_write_tokens = r.cache_write_tokens + coalesce(record_call_row.cache_write_tokens, 0),
+      cache_write_long_tokens = r.cache_write_long_tokens + coalesce(record_call_row.cache_write_long_tokens, 0),
+      output_tokens = r.output_tokens + coalesce(record_call_row.output_tokens, 0),
+      reasoning_tokens = r.reasoning_tokens + coalesce(record_call_row.reasoning_tokens, 0),
+      embedding_tokens = r.embedding_tokens + coalesce(record_call_row.embedding_tokens, 0),
+      web_searches = r.web_searches + coalesce(record_call_row.web_searches, 0),
+      cost_pico = r.cost_pico + coalesce(price.cost_pico, 0),
+      costed_at = case when r.completed_at is not null then clock_timestamp() end
+  where r.run_id = record_call_row.run_id;
+
+  -- As add_spend does for many.
+  select s.ctid into place
+  from spend_rollup s
+  where s.bucket = quarter and s.pipeline = of_run and s.agent = called_by
+    and s.provider = record_call_row.provider and s.model = record_call_row.model and s.lane <> 0
+  limit 1
+  for update skip locked;
+  if found then
+    update spend_rollup s
+    set llm_calls = s.llm_calls + 1,
+        unpriced_calls = s.unpriced_calls + unpriced,
+        input_tokens = s.input_tokens + coalesce(record_call_row.input_tokens, 0),
+        cache_read_tokens = s.cache_read_tokens + coalesce(record_call_row.cache_read_tokens, 0),
+        cache_write_tokens = s.cache_write_tokens + coalesce(record_call_row.cache_write_tokens, 0),
+        cache_write_long_tokens = s.cache_write_long_tokens + coalesce(record_call_row.cache_write_long_tokens, 0),
+        output_tokens = s.output_tokens + coalesce(record_call_row.output_tokens, 0),
+        reasoning_tokens = s.reasoning_tokens + coalesce(record_call_row.reasoning_tokens, 0),
+        embedding_tokens = s.embedding_tokens + coalesce(record_call_row.embedding_tokens, 0),
+        web_searches = s.web_searches + coalesce(record_call_row.web_searches, 0),
+        cost_pico = s.cost_pico + coalesce(price.cost_pico, 0)
+    where s.ctid = place;
+  else
+    insert into spend_rollup (
+      bucket, pipeline, agent, provider, model, lane, llm_calls, unpriced_calls,
+      input_tokens, cache_read_tokens, cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens,
+      embedding_tokens, web_searches, cost_pico)
+    values (
+      quarter, of_run, called_by, record_call_row.provider, record_call_row.model, 1 + floor(random() * 2147483647)::integer, 1, unpriced,
+      coalesce(record_call_row.input_tokens, 0), coalesce(record_call_row.cache_read_tokens, 0),
+      coalesce(record_call_row.cache_write_tokens, 0), coalesce(record_call_row.cache_write_long_tokens, 0),
+      coalesce(record_call_row.output_tokens, 0), coalesce(record_call_row.reasoning_tokens, 0),
+      coalesce(record_call_row.embedding_tokens, 0), coalesce(record_call_row.web_searches, 0),
+      coalesce(price.cost_pico, 0));
+  end if;
+  return jsonb_build_object('recorded', 1, 'duplicate', 0, 'conflict', '[]'::jsonb, 'unpriced', unpriced);
+end $$;
+
+comment on function record_call_row is
+  'As record_call_rows for one call, without what is only worth it for many.';
+
 create or replace function record_call_rows(
   run_id uuid[], call_id uuid[], step_id uuid[], pipeline text[], agent text[], provider text[], model text[],
   operation text[], service_tier text[], called_at timestamptz[], input_tokens integer[],
@@ -467,6 +623,16 @@ begin
       using errcode = 'AS400', hint = 'send it in parts; a part that is sent twice changes nothing';
   elsif size = 0 then
     return jsonb_build_object('recorded', 0, 'duplicate', 0, 'conflict', conflicts, 'unpriced', 0);
+  elsif size = 1 then
+    return record_call_row(
+      record_call_rows.run_id[1], record_call_rows.call_id[1], record_call_rows.step_id[1],
+      record_call_rows.pipeline[1], record_call_rows.agent[1], record_call_rows.provider[1],
+      record_call_rows.model[1], record_call_rows.operation[1], record_call_rows.service_tier[1],
+      record_call_rows.called_at[1], record_call_rows.input_tokens[1], record_call_rows.cache_read_tokens[1],
+      record_call_rows.cache_write_tokens[1], record_call_rows.cache_write_long_tokens[1],
+      record_call_rows.output_tokens[1], record_call_rows.reasoning_tokens[1], record_call_rows.embedding_tokens[1],
+      record_call_rows.web_searches[1], record_call_rows.latency_ms[1], record_call_rows.outcome[1],
+      record_call_rows.response_id[1]);
   end if;
 
   -- Names repeat, so that each is checked once.

@@ -76,7 +76,13 @@ async fn price<'c>(
         let price = book.price(db, call).await?;
         let cost_pico = price.cost.map(Usd::to_column).transpose();
         let cost_pico = cost_pico.map_err(|e| e.at(format_args!("call `{}`", call.call_id)))?;
-        priced.push(PricedCall { call, state: price.state, cost: price.cost, cost_pico, price_id: price.price_id });
+        priced.push(PricedCall {
+            call,
+            state: price.state,
+            cost: price.cost,
+            cost_pico,
+            price_id: price.price_id,
+        });
     }
     Ok(priced)
 }

@@ -128,6 +128,8 @@ fn the_help_reads_well() {
           --model <NAME>     Only this model, as reported
           --status <STATUS>  Only runs with this status: running, succeeded, failed, cancelled,
                              abandoned
+          --all-schemas      Report on every ledger of the Postgres database, one a schema, in a column
+                             of its own
           --by <WHAT,…>      Tell these apart as well: day, agent, model, pipeline [possible values:
                              day, agent, model, pipeline]
           --order <BY>       Sort by this [default: name for days, else cost] [possible values: cost,
