@@ -133,14 +133,7 @@ impl Ctx {
 
     /// The ledger, ready for use. Names that were recorded through SQL are resolved and priced first.
     pub(crate) async fn store(&self) -> Result<Store> {
-        let store = self.store_as_is().await?;
-        let settled = store.price_new_names().await?;
-        if settled.calls > 0 {
-            let calls =
-                counted(settled.calls, "call recorded through SQL is", "calls recorded through SQL are");
-            say(&format!("{calls} priced now: {} USD", settled.after));
-        }
-        Ok(store)
+        priced(self.store_as_is().await?).await
     }
 
     /// The ledger that is meant, or with `all` every one of the database by its schema, ready for use. One that cannot be used is
@@ -153,7 +146,7 @@ impl Ctx {
         let mut last = None;
         for (schema, opened) in Store::open_all(&self.location, self.clock).await? {
             let ready = match opened {
-                Ok(store) => store.price_new_names().await.map(|_| store),
+                Ok(store) => priced(store).await,
                 Err(error) => Err(error),
             };
             match ready {
@@ -238,6 +231,16 @@ impl Ctx {
     pub(crate) fn print_document(&self, document: &Document, format: Format) -> Result<()> {
         quiet_if_closed(document.write(&mut io::stdout().lock(), format, self.style()))
     }
+}
+
+/// Resolves and prices what was recorded through SQL, and says so.
+async fn priced(store: Store) -> Result<Store> {
+    let now = store.price_new_names().await?;
+    if now.calls > 0 {
+        let calls = counted(now.calls, "call recorded through SQL is", "calls recorded through SQL are");
+        say(&format!("{calls} priced now: {} USD", now.after));
+    }
+    Ok(store)
 }
 
 /// Whether the locale is one of UTF-8. One that is not set at all is taken for it: containers set none.

@@ -14,7 +14,7 @@ use sqlx::FromRow;
 use std::collections::{BTreeSet, HashMap};
 
 /// Postgres' SQLSTATE of a missing privilege.
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
+pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 type Name = (String, String);
 

@@ -301,6 +301,7 @@ fn the_client_records_as_a_writer() {
             assert_eq!(store.schema_state().await.unwrap(), SchemaState::Current);
             assert_eq!(store.migrate().await.unwrap(), [], "nothing to do needs no right");
             assert_eq!(record_through_the_client(&store).await, 2, "names are the operator's");
+            assert_eq!(store.settle().await.unwrap(), 0, "it is left to others, as names are");
             let error = store.find_run(run_id(1)).await.unwrap_err();
             insta::assert_snapshot!(said(&error, &[]), @"
             the database refused: permission denied for table pipeline_run
