@@ -8,7 +8,7 @@ with side as (
   from spend_rollup
   union all
   select
-    bucket, pipeline, agent, provider, model, 1, unpriced_calls, input_tokens, cache_read_tokens,
+    bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
     cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches,
     cost_pico, -1
   from journal_spend

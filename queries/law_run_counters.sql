@@ -2,7 +2,7 @@
 with journal as (
   select
     s.run_id,
-    count(*) as llm_calls,
+    sum(s.llm_calls) as llm_calls,
     sum(s.unpriced_calls) as unpriced_calls,
     sum(s.input_tokens) as input_tokens,
     sum(s.cache_read_tokens) as cache_read_tokens,

@@ -36,7 +36,14 @@ where r.started_at >= $1
          where c.run_id = r.run_id
            and ($5 is null or c.agent = $5)
            and ($6 is null or c.provider = $6)
-           and ($7 is null or c.model = $7)))
+           and ($7 is null or c.model = $7))
+       or exists (
+         select 1
+         from archived_spend a
+         where a.run_id = r.run_id
+           and ($5 is null or a.agent = $5)
+           and ($6 is null or a.provider = $6)
+           and ($7 is null or a.model = $7)))
   and (cast($10 as text) is null
        or exists (
          select 1

@@ -3,7 +3,7 @@ select
   s.agent,
   s.provider,
   s.model,
-  cast(count(*) as bigint) as llm_calls,
+  cast(sum(s.llm_calls) as bigint) as llm_calls,
   cast(sum(s.unpriced_calls) as bigint) as unpriced_calls,
   cast(sum(s.input_tokens) as bigint) as input_tokens,
   cast(sum(s.cache_read_tokens) as bigint) as cache_read_tokens,

@@ -1,14 +1,15 @@
 -- As spend_by.sql, from the journal: for a run's status, and for ranges that cut a 15-minute bucket.
 -- $1: called at or after; $2: called before; $3: seconds to add to UTC for local time;
 -- $4 to $8: whether to tell apart day, pipeline, agent, provider, model;
--- $9 to $13: pipeline, agent, provider, model, the run's status, each may be null for all.
+-- $9 to $13: pipeline, agent, provider, model, the run's status, each may be null for all; $14, $15: the buckets of $1
+-- and $2, for archived calls, which are found by them.
 select
   case when $4 then (cast(s.bucket as bigint) * 900 + $3) / 86400 end as day,
   case when $5 then s.pipeline end as pipeline,
   case when $6 then s.agent end as agent,
   case when $7 then s.provider end as provider,
   case when $8 then s.model end as model,
-  cast(count(*) as bigint) as llm_calls,
+  cast(sum(s.llm_calls) as bigint) as llm_calls,
   cast(sum(s.unpriced_calls) as bigint) as unpriced_calls,
   cast(sum(s.input_tokens) as bigint) as input_tokens,
   cast(sum(s.cache_read_tokens) as bigint) as cache_read_tokens,
@@ -22,6 +23,8 @@ select
 from journal_spend s
 where s.called_at >= $1
   and s.called_at < $2
+  and s.bucket >= $14
+  and s.bucket <= $15
   and ($9 is null or s.pipeline = $9)
   and ($10 is null or s.agent = $10)
   and ($11 is null or s.provider = $11)

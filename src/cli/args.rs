@@ -38,7 +38,7 @@ impl WindowArgs {
             None => last.until,
         };
         let since = match &self.since {
-            Some(text) => start_of(text, zone.0)?,
+            Some(text) => moment("--since", text, zone.0)?,
             None if self.until.is_some() => {
                 Window::last_days(default_days, until.plus_micros(-1), zone.0)?.since
             }
@@ -48,10 +48,11 @@ impl WindowArgs {
     }
 }
 
-fn start_of(text: &str, zone: Tz) -> Result<Timestamp> {
+/// A time given by flag, or the midnight that a day begins with.
+pub(crate) fn moment(flag: &str, text: &str, zone: Tz) -> Result<Timestamp> {
     match text.parse::<NaiveDate>() {
         Ok(day) => Ok(Window::dates(day, day, zone)?.since),
-        Err(_) => parse_time("--since", text),
+        Err(_) => parse_time(flag, text),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::settings::{self, ConfigFile};
 use crate::store::{Location, Store, Totals};
 use chrono_tz::Tz;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
@@ -277,6 +278,18 @@ pub(crate) fn print_line(line: &str) -> Result<()> {
 pub(crate) fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String {
     let count = count.try_into().unwrap_or(u64::MAX);
     format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// A progress bar on stderr, if that is a terminal.
+pub(crate) fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if !io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
 }
 
 /// Writes one line for people to stderr. That stderr is closed is nobody's concern.

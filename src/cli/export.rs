@@ -1,6 +1,6 @@
 //! `asmm export`: the ledger as lines.
 
-use super::context::{Ctx, Exit, is_closed_pipe};
+use super::context::{Ctx, Exit, counted, is_closed_pipe, say};
 use crate::domain::{Event, FinishRun, StartRun, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::native::write_event;
@@ -49,6 +49,13 @@ pub(crate) async fn run(ctx: &Ctx, command: ExportCommand) -> Result<Exit> {
             }
         }
         Some(path) => to_file(&store, !args.without_inputs, &path).await?,
+    }
+    let archived = store.archived_calls().await?;
+    if archived > 0 {
+        say(&format!(
+            "warning: {} in archives and not in this copy: import those files too",
+            counted(archived, "call is", "calls are")
+        ));
     }
     Ok(Exit::Fine)
 }
@@ -203,17 +210,7 @@ fn write_line(line: &serde_json::Value, out: &mut impl Write) -> Result<()> {
 }
 
 async fn write_run(store: &Store, run: &Run, with_inputs: bool, out: &mut impl Write) -> Result<()> {
-    write_event(
-        &Event::Run(StartRun {
-            run_id: run.run_id,
-            pipeline: run.pipeline.clone(),
-            started_at: run.started_at,
-            labels: run.labels.clone(),
-            parent_run_id: run.parent_run_id,
-            replay_of: run.replay_of,
-        }),
-        out,
-    )?;
+    write_event(&Event::Run(run_line(run)), out)?;
     for step in store.steps(run.run_id).await? {
         write_event(&Event::Step(step_line(step.step)), out)?;
     }
@@ -231,14 +228,32 @@ async fn write_run(store: &Store, run: &Run, with_inputs: bool, out: &mut impl W
         }
     }
     write_sent(store, run, with_inputs, out).await?;
-    if run.status.is_final() {
-        let finish = FinishRun { run_id: run.run_id, status: run.status, completed_at: run.completed_at };
+    if let Some(finish) = finish_line(run) {
         write_event(&Event::Finish(finish), out)?;
     }
     Ok(())
 }
 
-fn step_line(step: Step) -> StartStep {
+/// The start of a run.
+pub(crate) fn run_line(run: &Run) -> StartRun {
+    StartRun {
+        run_id: run.run_id,
+        pipeline: run.pipeline.clone(),
+        started_at: run.started_at,
+        labels: run.labels.clone(),
+        parent_run_id: run.parent_run_id,
+        replay_of: run.replay_of,
+    }
+}
+
+/// How a run ended, if it has.
+pub(crate) fn finish_line(run: &Run) -> Option<FinishRun> {
+    let finish = FinishRun { run_id: run.run_id, status: run.status, completed_at: run.completed_at };
+    Some(finish).filter(|finish| finish.status.is_final())
+}
+
+/// A step, and how it ended, if it has.
+pub(crate) fn step_line(step: Step) -> StartStep {
     StartStep {
         run_id: step.run_id,
         step_id: step.step_id,

@@ -1,6 +1,6 @@
 //! `asmm import`: usage from elsewhere.
 
-use super::context::{Ctx, Exit, counted, say};
+use super::context::{Ctx, Exit, bar, counted, say};
 use crate::domain::{Event, RunId, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::Complaints;
@@ -9,12 +9,12 @@ use crate::intake::lines::Lines;
 use crate::intake::native::{self, Line};
 use crate::intake::traces::{self, TraceOptions};
 use crate::recorder::Door;
-use crate::store::{Recorded, Store};
+use crate::store::{ARCHIVED_CALLS, Recorded, Restored, Store};
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
@@ -97,6 +97,8 @@ pub(crate) async fn run(ctx: &Ctx, command: ImportCommand) -> Result<Exit> {
 
 /// How many events go to the ledger at once.
 const CHUNK: usize = 4000;
+/// Lines that are no events can be long: so many bytes of them go at once.
+const CHUNK_BYTES: usize = 4 << 20;
 /// How many chunks may wait for the ledger: enough to keep it busy, few enough to bound memory.
 const WAITING: usize = 2;
 
@@ -106,16 +108,20 @@ type Chunk = Vec<(u64, Line)>;
 /// A reader's end of the way to the ledger.
 struct Sink {
     chunk: Chunk,
+    /// Of its lines that are no events.
+    bytes: usize,
     sender: mpsc::Sender<Chunk>,
 }
 
 impl Sink {
     fn give(&mut self, line: u64, found: Line) -> Result<()> {
+        self.bytes += if let Line::Other { json, .. } = &found { json.len() } else { 0 };
         self.chunk.push((line, found));
-        if self.chunk.len() >= CHUNK { self.send() } else { Ok(()) }
+        if self.chunk.len() >= CHUNK || self.bytes >= CHUNK_BYTES { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<()> {
+        self.bytes = 0;
         let chunk = std::mem::take(&mut self.chunk);
         // The other end is gone when the ledger failed: that error is the one to show.
         self.sender.blocking_send(chunk).map_err(|_| Error::database("the import was given up"))
@@ -128,6 +134,8 @@ struct Imported {
     runs: BTreeSet<RunId>,
     prices: usize,
     calls: Recorded,
+    /// Calls that are back from an archive.
+    restored: u64,
     complaints: Complaints,
 }
 
@@ -140,7 +148,7 @@ async fn pump<T: Send + 'static>(
 ) -> Result<T> {
     let (sender, mut receiver) = mpsc::channel::<Chunk>(WAITING);
     let reader = tokio::task::spawn_blocking(move || {
-        let mut sink = Sink { chunk: Vec::with_capacity(CHUNK), sender };
+        let mut sink = Sink { chunk: Vec::with_capacity(CHUNK), bytes: 0, sender };
         let outcome = read(&mut sink)?;
         sink.send()?;
         Ok(outcome)
@@ -165,6 +173,14 @@ async fn apply(
     for (line, found) in chunk {
         match found {
             Line::Event(event) => found_events.push((line, event)),
+            Line::Other { kind, json } if kind == ARCHIVED_CALLS => match store.restore_line(&json).await {
+                Ok(Restored::Back(calls)) => imported.restored += calls,
+                Ok(Restored::Elsewhere(calls)) => {
+                    found_events.extend(calls.into_iter().map(|call| (line, Event::Call(call))));
+                }
+                Err(error) if error.is_of_the_ledger() => return Err(error),
+                Err(error) => imported.complaints.add(file, line, in_one_line(&error)),
+            },
             Line::Other { kind, json } => others.push((line, kind, json)),
         }
     }
@@ -239,6 +255,9 @@ fn conclude(imported: &Imported, strict: bool, more: &str) -> Exit {
     if calls.unpriced > 0 {
         parts.push(format!("{} without a price", calls.unpriced));
     }
+    if imported.restored > 0 {
+        parts.push(counted(imported.restored, "is back from the archive", "are back from the archive"));
+    }
     if imported.prices > 0 {
         parts.push(counted(imported.prices, "price, alias or prompt", "prices, aliases and prompts"));
     }
@@ -249,17 +268,8 @@ fn conclude(imported: &Imported, strict: bool, more: &str) -> Exit {
     if strict && total > 0 { Exit::Flawed } else { Exit::Fine }
 }
 
-/// A bar on stderr, if that is a terminal.
 fn progress_bar(bytes: u64) -> ProgressBar {
-    let bar = ProgressBar::new(bytes);
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-    {
-        bar.set_style(style);
-    }
-    bar
+    bar(bytes, "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> Error {

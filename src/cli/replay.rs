@@ -5,6 +5,7 @@ mod execute;
 mod write;
 
 use super::context::{Ctx, Exit, counted, is_closed_pipe, say};
+use super::runs::show::whereabouts;
 use crate::domain::CallId;
 use crate::error::{Error, Result};
 use crate::prompt::{Content, Reference, Rendered};
@@ -124,6 +125,10 @@ impl Selection {
         (self.steps.is_empty() || by_step.is_some()) && (self.calls.is_empty() || by_call.is_some())
     }
 
+    fn is_everything(&self) -> bool {
+        self.steps.is_empty() && self.calls.is_empty()
+    }
+
     /// An error for the first wish that no call met.
     fn check(&self, run: &Run) -> Result<()> {
         let missing = |what: &str, name: &str| {
@@ -144,6 +149,9 @@ impl Selection {
 pub(super) async fn run(ctx: &Ctx, args: ReplayArgs) -> Result<Exit> {
     let store = ctx.store().await?;
     let run = store.run_named(&args.run).await?;
+    for line in whereabouts(&store.archives_of(run.run_id).await?) {
+        say(&format!("note: {line}"));
+    }
     let with = match &args.with {
         Some(reference) => {
             let version = store.prompt_version(reference, ctx.clock.now()).await?;
@@ -172,8 +180,11 @@ async fn show(
 ) -> Result<Exit> {
     let mut writer = Writer::new(run, args.format, args.verify, ctx.style().color);
     let mut tally = Tally::default();
+    // Of an archived call only what was sent may be here. What is left of these is not.
+    let mut archived = store.archives_of(run.run_id).await?.iter().map(|archive| archive.calls).sum::<u64>();
     let mut replay = store.replay(run.run_id);
     while let Some(call) = replay.next().await? {
+        archived = archived.saturating_sub(u64::from(!call.has_call));
         if !selection.takes(&call) {
             continue;
         }
@@ -186,6 +197,9 @@ async fn show(
         writer.write(&replayed, tally.calls)?;
     }
     selection.check(run)?;
+    if selection.is_everything() && with.is_none() {
+        tally.archived = archived;
+    }
     if let Some((_, version)) = with
         && tally.calls == 0
     {

@@ -3,9 +3,11 @@
 use super::rates::{PriceEntry, Rates};
 use crate::domain::{TokenKind, TokenUsage, Usd};
 use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// How a call's cost came about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PricingState {
     /// Every kind that was used has its own rate.
     Priced,

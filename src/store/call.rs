@@ -3,6 +3,7 @@
 use crate::domain::{Call, CallId, Outcome, RunId, StepId, Timestamp, TokenUsage, Usd};
 use crate::error::Error;
 use crate::pricing::PricingState;
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 /// A call with its price.
@@ -18,11 +19,13 @@ pub struct RecordedCall {
     pub price_id: Option<i64>,
 }
 
-/// A row of `llm_call`.
-#[derive(FromRow)]
+/// A row of `llm_call`. Its serde form, by the columns' names, is what an archive holds.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct CallRow {
-    run_id: RunId,
-    call_id: CallId,
+    pub run_id: RunId,
+    pub call_id: CallId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     step_id: Option<StepId>,
     agent: String,
     provider: String,
@@ -30,21 +33,33 @@ pub(super) struct CallRow {
     operation: String,
     service_tier: String,
     called_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     input_tokens: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     cache_read_tokens: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     cache_write_tokens: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     cache_write_long_tokens: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     output_tokens: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reasoning_tokens: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     embedding_tokens: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     web_searches: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     latency_ms: Option<i64>,
     #[sqlx(try_from = "String")]
     outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     response_id: Option<String>,
     #[sqlx(try_from = "String")]
     pricing_state: PricingState,
-    cost_pico: Option<Usd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cost_pico: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     price_id: Option<i64>,
 }
 
@@ -85,7 +100,7 @@ impl TryFrom<CallRow> for RecordedCall {
                 prompt: None,
             },
             pricing_state: row.pricing_state,
-            cost: row.cost_pico,
+            cost: row.cost_pico.map(|pico| Usd::from_pico(i128::from(pico))),
             price_id: row.price_id,
         })
     }

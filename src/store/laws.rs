@@ -40,10 +40,11 @@ struct Finding {
 }
 
 /// The laws that a statement can recompute: a law, and the statement that finds what breaks it.
-const STATEMENTS: [(&str, &str); 9] = [
+const STATEMENTS: [(&str, &str); 10] = [
     ("a run's counters are the sums of its calls", include_str!("../../queries/law_run_counters.sql")),
     ("the rollup is the sum of all calls", include_str!("../../queries/law_rollup.sql")),
     ("settled sums are the sums of the rollup", include_str!("../../queries/law_settled.sql")),
+    ("archived sums are the sums of what was archived", include_str!("../../queries/law_archived.sql")),
     ("a call belongs to a run, and to a step of it", include_str!("../../queries/law_call_place.sql")),
     (
         "a call is priced by a price in force when it was made",
@@ -56,8 +57,8 @@ const STATEMENTS: [(&str, &str); 9] = [
 ];
 
 /// The laws that [`Store::broken_laws`] recomputes, in words.
-pub const LAWS: [&str; 9] = {
-    let mut laws = [""; 9];
+pub const LAWS: [&str; 10] = {
+    let mut laws = [""; 10];
     let mut place = 0;
     while place < laws.len() {
         laws[place] = STATEMENTS[place].0;

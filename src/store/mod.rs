@@ -5,6 +5,7 @@
 //! has the same operations as transactions in `sqlite/`.
 
 mod apply;
+mod archive;
 mod call;
 mod codec;
 mod explain;
@@ -30,6 +31,7 @@ mod spend;
 mod sqlite;
 
 pub use apply::Applied;
+pub use archive::{ARCHIVED_CALLS, Archivable, ArchiveLine, Archived, Restored};
 pub use call::RecordedCall;
 pub use explain::WhyUnpriced;
 pub use guard::{DecisionCount, GuardCoverage, GuardFilter, Mark, RecordedDecision, RecordedDecisions};

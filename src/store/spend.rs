@@ -2,7 +2,7 @@
 
 use super::{Store, Totals, on_pool};
 use crate::domain::{DaySegment, Status, Timestamp, Window};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use chrono::{Days, NaiveDate};
 use sqlx::FromRow;
 use std::collections::BTreeMap;
@@ -206,6 +206,15 @@ impl Store {
         filter: &Filter,
         spend: &mut BTreeMap<SpendKey, Totals>,
     ) -> Result<()> {
+        for end in [segment.since, segment.until] {
+            if end.bucket_start() != end && self.has_archived_in(end.bucket()).await? {
+                return Err(Error::usage(format!(
+                    "calls of the quarter of an hour from {} on are archived, so that it cannot be cut at {end}",
+                    end.bucket_start()
+                ))
+                .hint("ask for whole quarters of an hour, or bring the calls back: `asmm runs archive --help`"));
+            }
+        }
         let rows: Vec<SpendRow> = on_pool!(self, |pool| {
             sqlx::query_as(include_str!("../../queries/spend_by_journal.sql"))
                 .bind(segment.since)
@@ -221,6 +230,8 @@ impl Store {
                 .bind(&filter.provider)
                 .bind(&filter.model)
                 .bind(filter.status.map(Status::code))
+                .bind(number(segment.since.bucket()))
+                .bind(number(segment.until.bucket()))
                 .fetch_all(pool)
                 .await?
         });
@@ -245,6 +256,6 @@ fn add(rows: Vec<SpendRow>, spend: &mut BTreeMap<SpendKey, Totals>) {
 }
 
 /// A bucket's or a day's number as the columns hold it; past their end there is nothing.
-fn number(number: i64) -> i32 {
+pub(super) fn number(number: i64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }

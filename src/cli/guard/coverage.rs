@@ -1,7 +1,7 @@
 //! `asmm guard coverage`: which share of calls the guard has seen.
 
 use crate::cli::args::{OutputArgs, WindowArgs};
-use crate::cli::context::{Ctx, Exit};
+use crate::cli::context::{Ctx, Exit, counted};
 use crate::error::Result;
 use crate::report::{Cell, Column, Empty, Kind, Report, Table};
 use crate::store::GuardCoverage;
@@ -51,6 +51,11 @@ pub(super) async fn run(ctx: &Ctx, args: CoverageArgs) -> Result<Exit> {
         report
             .notes
             .push("`asmm guard sweep` looks at what nobody looked at; with --redact it redacts".to_owned());
+    }
+    let archived = store.archived_calls_in(&window).await?;
+    if archived > 0 {
+        let calls = counted(archived, "archived call is", "archived calls are");
+        report.notes.push(format!("{calls} not counted: `asmm runs show` says where a run's calls went"));
     }
     ctx.print(&report, args.output.format.into())?;
     Ok(Exit::Fine)

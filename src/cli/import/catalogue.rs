@@ -106,7 +106,7 @@ pub(super) async fn apply(
             "prompt_version" => apply_version(store, door, &json).await.map(|new| changed += usize::from(new)),
             "prompt_label" => apply_label(store, &json).await.map(|new| changed += usize::from(new)),
             other => Err(Error::input(format!("`type` is `{other}`"))
-                .hint("it is run, step, call, prompt, finish, finish_step, guard, price, alias, prompt_version or prompt_label")),
+                .hint("it is run, step, call, archived_calls, prompt, finish, finish_step, guard, price, alias, prompt_version or prompt_label")),
         };
         if let Err(error) = outcome {
             if error.kind() == ErrorKind::Ledger || error.kind() == ErrorKind::Database {

@@ -1,7 +1,7 @@
 //! `asmm prices reprice`: today's prices for calls of before.
 
 use crate::cli::args::{OutputArgs, WindowArgs};
-use crate::cli::context::{Ctx, Exit};
+use crate::cli::context::{Ctx, Exit, counted};
 use crate::error::Result;
 use crate::report::{Cell, Column, Empty, Kind, Report, Table};
 use crate::store::{PriceScope, Repriced};
@@ -67,6 +67,11 @@ pub(super) async fn run(ctx: &Ctx, args: RepriceArgs) -> Result<Exit> {
     let mut report = Report { scope: report_scope, empty, ..Report::new("asmm.prices_reprice/1", table) };
     if args.dry_run && sum.calls > 0 {
         report.notes.push("nothing was changed: this was a dry run".to_owned());
+    }
+    let archived = store.archived_calls_in(&window).await?;
+    if archived > 0 {
+        let calls = counted(archived, "archived call keeps its price", "archived calls keep their prices");
+        report.notes.push(format!("{calls}: `asmm import jsonl` of their file brings them back"));
     }
     ctx.print(&report, args.output.format.into())?;
     Ok(Exit::Fine)

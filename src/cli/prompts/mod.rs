@@ -16,13 +16,12 @@ mod show;
 pub(in crate::cli) mod text;
 
 use super::context::{Ctx, Exit, is_closed_pipe, say};
-use crate::cli::args::parse_time;
-use crate::domain::{Digest, Timestamp, Window};
+use crate::cli::args::moment;
+use crate::domain::{Digest, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::{Content, Reference, VersionRef};
 use crate::report::{Column, Kind, Scope, Shown, TableOf};
 use crate::store::{LabelMove, PromptVersion, SchemaState, Store};
-use chrono::NaiveDate;
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
@@ -91,14 +90,6 @@ impl ZoneArgs {
     fn resolve(&self, ctx: &Ctx) -> Result<(Tz, Scope)> {
         let (zone, source) = ctx.zone(self.tz.as_deref())?;
         Ok((zone, Scope { zone: Some(zone), zone_source: Some(source.to_owned()), ..Scope::default() }))
-    }
-}
-
-/// A time, or the midnight that a day begins with.
-fn moment(flag: &str, text: &str, zone: Tz) -> Result<Timestamp> {
-    match text.parse::<NaiveDate>() {
-        Ok(day) => Ok(Window::dates(day, day, zone)?.since),
-        Err(_) => parse_time(flag, text),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `asmm prompts purge-inputs`: what was sent long ago is dropped.
 
-use super::{ZoneArgs, moment};
-use crate::cli::args::OutputArgs;
+use super::ZoneArgs;
+use crate::cli::args::{OutputArgs, moment};
 use crate::cli::context::{Ctx, Exit};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Document};

@@ -12,8 +12,8 @@ use std::fmt::Write as _;
 use std::io::{BufWriter, StdoutLock, Write};
 
 /// The verdicts, each of which has a sum in JSON.
-const CODES: [&str; 7] =
-    ["verified", "mismatch", "purged", "not_recorded", "unproven", "digest_only", "broken"];
+const CODES: [&str; 8] =
+    ["verified", "mismatch", "purged", "redacted", "not_recorded", "unproven", "digest_only", "broken"];
 
 /// How many calls there were, by verdict.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub(super) struct Tally {
     pub passed_over: u64,
     /// Calls whose inputs do not fit the other version.
     unfit: u64,
+    /// Calls of which only the archive knows.
+    pub archived: u64,
     codes: BTreeMap<&'static str, u64>,
     others: BTreeMap<String, u64>,
 }
@@ -53,17 +55,20 @@ impl Tally {
     }
 
     pub fn is_exact(&self) -> bool {
-        self.verified == self.calls && self.unfit == 0
+        self.verified == self.calls && self.unfit == 0 && self.archived == 0
     }
 
     /// The sum in one line.
     pub fn words(&self) -> String {
-        if self.calls == 0 {
+        if self.calls == 0 && self.archived == 0 {
             return "the run has no calls".to_owned();
         }
         let mut words = format!("{} of {} verified", self.verified, counted(self.calls, "call", "calls"));
         for (verdict, calls) in &self.others {
             let _ = write!(words, "; {calls}: {verdict}");
+        }
+        if self.archived > 0 {
+            let _ = write!(words, "; {}: archived, and no prompt is here", self.archived);
         }
         if self.unfit > 0 {
             let _ = write!(words, "; {}: the inputs do not fit the other version", self.unfit);
@@ -131,7 +136,7 @@ impl Writer {
                 format!("{}{}\n", if self.verdicts_only { "" } else { "\n" }, tally.words())
             }
             ReplayFormat::Json => {
-                let mut sums = json!({"calls_total": tally.calls});
+                let mut sums = json!({"calls_total": tally.calls, "archived": tally.archived});
                 for code in CODES {
                     sums[code] = tally.of(code).into();
                 }

@@ -1,6 +1,6 @@
 //! `asmm runs explain`: the arithmetic of a run's cost.
 
-use super::show::{head, named};
+use super::show::{head, named, whereabouts};
 use crate::cli::args::OutputArgs;
 use crate::cli::context::{Ctx, Exit};
 use crate::domain::{CallId, TokenKind, Usd};
@@ -56,11 +56,12 @@ pub(crate) async fn run(ctx: &Ctx, args: ExplainArgs) -> Result<Exit> {
     let scope = ctx.scope(&store, None, zone, Some(&run.totals)).await?;
     let mut document = head("asmm.run_explain/1", scope, &run).section("calls", "calls", table(&lines));
     let shown = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-    if args.call.is_none() && shown < run.totals.llm_calls {
-        document
-            .notes
-            .push(format!("the first {shown} of {} calls; --limit shows more", run.totals.llm_calls));
+    let archives = store.archives_of(run.run_id).await?;
+    let here = run.totals.llm_calls.saturating_sub(archives.iter().map(|archive| archive.calls).sum());
+    if args.call.is_none() && shown < here {
+        document.notes.push(format!("the first {shown} of {here} calls; --limit shows more"));
     }
+    document.notes.extend(whereabouts(&archives));
     ctx.print_document(&document, args.output.format.into())?;
     Ok(Exit::Fine)
 }
@@ -68,11 +69,16 @@ pub(crate) async fn run(ctx: &Ctx, args: ExplainArgs) -> Result<Exit> {
 async fn wanted_calls(store: &Store, run: &Run, args: &ExplainArgs) -> Result<Vec<RecordedCall>> {
     let Some(call_id) = args.call else { return store.calls(run.run_id, None, args.limit).await };
     let call = store.find_call(run.run_id, call_id).await?;
-    let call = call.ok_or_else(|| {
-        Error::not_found(format!("run `{}` has no call `{call_id}`", run.run_id))
-            .hint("`asmm runs explain` without --call shows the run's calls")
-    })?;
-    Ok(vec![call])
+    if let Some(call) = call {
+        return Ok(vec![call]);
+    }
+    let missing = Error::not_found(format!("run `{}` has no call `{call_id}`", run.run_id));
+    let archives = whereabouts(&store.archives_of(run.run_id).await?);
+    Err(if archives.is_empty() {
+        missing.hint("`asmm runs explain` without --call shows the run's calls")
+    } else {
+        missing.hint(format!("is it archived? {}", archives.join("; ")))
+    })
 }
 
 async fn explain_call(

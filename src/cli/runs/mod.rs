@@ -1,11 +1,12 @@
 //! `asmm runs`: looking at runs, and recording them from the shell.
 
+mod archive;
 mod diff;
 mod exec;
 mod explain;
 mod prompt;
 pub(in crate::cli) mod record;
-mod show;
+pub(in crate::cli) mod show;
 mod top;
 
 use super::context::{Ctx, Exit};
@@ -25,6 +26,7 @@ pub(crate) enum RunsCommand {
     /// Record a call to a model and print its id
     Call(Box<record::CallArgs>),
     Finish(record::FinishArgs),
+    Archive(archive::ArchiveArgs),
     Exec(exec::ExecArgs),
 }
 
@@ -39,6 +41,7 @@ pub(crate) async fn run(ctx: &Ctx, command: RunsCommand) -> Result<Exit> {
         RunsCommand::Step(args) => record::step(ctx, args).await,
         RunsCommand::Call(args) => record::call(ctx, *args).await,
         RunsCommand::Finish(args) => record::finish(ctx, args).await,
+        RunsCommand::Archive(args) => archive::run(ctx, args).await,
         RunsCommand::Exec(args) => exec::run(ctx, args).await,
     }
 }

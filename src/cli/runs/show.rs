@@ -2,10 +2,10 @@
 
 use crate::cli::args::OutputArgs;
 use crate::cli::columns::{cost_cell, share_cell, spend_columns};
-use crate::cli::context::{Ctx, Exit};
+use crate::cli::context::{Ctx, Exit, counted};
 use crate::error::Result;
 use crate::report::{Cell, Column, Document, Kind, Scope, Table};
-use crate::store::{ModelSpend, Run, StepSpend};
+use crate::store::{Archived, ModelSpend, Run, StepSpend};
 use clap::Args;
 
 /// One run: its totals, steps, and what it spent on which model
@@ -28,10 +28,15 @@ pub(crate) async fn run(ctx: &Ctx, args: ShowArgs) -> Result<Exit> {
     let spend = store.run_spend(run.run_id).await?;
     let scope = ctx.scope(&store, None, zone, Some(&run.totals)).await?;
     let mut document = head("asmm.run/1", scope, &run);
+    let archives = store.archives_of(run.run_id).await?;
     if !steps.is_empty() {
-        document = document.section("steps", "steps", step_table(&steps, &run));
+        document = document.section("steps", "steps", step_table(&steps, &run, archives.is_empty()));
     }
     document = document.section("spend", "spend by agent and model", spend_table(&spend, &run));
+    if !archives.is_empty() && !steps.is_empty() {
+        document.notes.push("what each step spent is not known here: its calls are archived".to_owned());
+    }
+    document.notes.extend(whereabouts(&archives));
     ctx.print_document(&document, args.output.format.into())?;
     Ok(Exit::Fine)
 }
@@ -65,7 +70,21 @@ pub(super) fn head(schema: &'static str, scope: Scope, run: &Run) -> Document {
         .field("estimated_cost_usd", "cost (USD)", cost_cell(totals))
 }
 
-fn step_table(steps: &[StepSpend], run: &Run) -> Table {
+/// Where the calls of a run are that are not in the journal.
+pub(in crate::cli) fn whereabouts(archives: &[Archived]) -> Vec<String> {
+    let say = |archive: &Archived| {
+        format!(
+            "{} in `{}` since {}; `asmm import jsonl` of it brings them back",
+            counted(archive.calls, "call is archived", "calls are archived"),
+            archive.file,
+            archive.archived_at.to_utc().format("%Y-%m-%d")
+        )
+    };
+    archives.iter().map(say).collect()
+}
+
+/// The steps; what they spent only if all their calls are there to be summed up.
+fn step_table(steps: &[StepSpend], run: &Run, is_whole: bool) -> Table {
     let text = |key, title| Column::new(Kind::Text, key, title);
     let table = Table::of(steps)
         .column(Column::new(Kind::Id, "step_id", "id").keep(9), |s: &StepSpend| Cell::id(s.step.step_id))
@@ -78,7 +97,7 @@ fn step_table(steps: &[StepSpend], run: &Run) -> Table {
         .column(text("prompt_version", "prompt").keep(2), |s| s.step.prompt_version.clone())
         .column(Column::new(Kind::Time, "started_at", "started").keep(7), |s| s.step.started_at)
         .column(Column::new(Kind::Time, "completed_at", "completed").keep(8), |s| s.step.completed_at);
-    spend_columns(table, &run.totals, |s: &StepSpend| &s.totals).done()
+    if is_whole { spend_columns(table, &run.totals, |s: &StepSpend| &s.totals).done() } else { table.done() }
 }
 
 fn spend_table(spend: &[ModelSpend], run: &Run) -> Table {

@@ -1,5 +1,6 @@
 //! Recording a batch of calls in SQLite.
 
+use super::super::archive::archived_ids;
 use super::super::call::{CallRow, RecordedCall};
 use super::super::record::{unknown_run, unknown_step};
 use super::super::{Recorded, Totals};
@@ -10,7 +11,7 @@ use crate::pricing::PricingState;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::fmt::Simple;
 
 /// The rollup's key: bucket, pipeline, agent, provider, model.
@@ -44,12 +45,13 @@ pub(in crate::store) async fn record_calls(
     let runs = open_runs(db, calls).await?;
     let calls = with_step_agents(db, calls).await?;
     let mut book = PriceBook::default();
-    // As if all were new; only when one is not are the known ones read.
-    let (fresh, mut recorded) = sort_out(&calls, &Known::new());
+    let archived = archived_calls(db, runs.keys().copied()).await?;
+    // As if all others were new; only when one is not are the known ones read.
+    let (fresh, mut recorded) = sort_out(&calls, &Known::new(), &archived);
     let mut priced = price(db, &mut book, fresh).await?;
     if !insert_calls(db, &priced).await? {
         let known = known_calls(db, &calls).await?;
-        let (fresh, again) = sort_out(&calls, &known);
+        let (fresh, again) = sort_out(&calls, &known, &archived);
         recorded = again;
         priced = price(db, &mut book, fresh).await?;
         if !insert_calls(db, &priced).await? {
@@ -174,6 +176,45 @@ async fn with_step_agents(db: &mut SqliteConnection, calls: &[Call]) -> Result<V
         .collect()
 }
 
+/// The calls of these runs that are in archives.
+async fn archived_calls(
+    db: &mut SqliteConnection,
+    runs: impl Iterator<Item = RunId>,
+) -> Result<HashSet<(RunId, CallId)>> {
+    let with_archive: Vec<RunId> = sqlx::query_scalar(
+        "select distinct p.run_id from json_each($1) j join archived_part p on p.run_id = unhex(j.value)",
+    )
+    .bind(json!(runs.map(|id| hex(id.0)).collect::<Vec<_>>()).to_string())
+    .fetch_all(&mut *db)
+    .await?;
+    let mut archived = HashSet::new();
+    for run_id in with_archive {
+        archived.extend(archived_ids(db, run_id).await?.into_iter().map(|call_id| (run_id, call_id)));
+    }
+    Ok(archived)
+}
+
+/// Puts calls back that had left for an archive, with the price they had.
+pub(in crate::store) async fn restore_calls(db: &mut SqliteConnection, calls: &[RecordedCall]) -> Result<()> {
+    let priced: Vec<PricedCall<'_>> = calls
+        .iter()
+        .map(|call| {
+            Ok(PricedCall {
+                call: &call.call,
+                state: call.pricing_state,
+                cost: call.cost,
+                cost_pico: call.cost.map(Usd::to_column).transpose()?,
+                price_id: call.price_id,
+            })
+        })
+        .collect::<Result<_>>()?;
+    if insert_calls(db, &priced).await? {
+        Ok(())
+    } else {
+        Err(Error::database("the journal holds a call that is in an archive as well"))
+    }
+}
+
 /// Those of the calls that the journal holds.
 async fn known_calls(db: &mut SqliteConnection, calls: &[Call]) -> Result<Known> {
     let keys: Vec<_> = calls.iter().map(|c| [hex(c.run_id.0), hex(c.call_id.0)]).collect();
@@ -194,14 +235,19 @@ async fn known_calls(db: &mut SqliteConnection, calls: &[Call]) -> Result<Known>
 }
 
 /// Splits off the calls that are known, or twice in the batch: the same contents are a duplicate, others a
-/// conflict.
-fn sort_out<'c>(calls: &'c [Call], known: &Known) -> (Vec<&'c Call>, Recorded) {
+/// conflict. Of what is in an archive the contents are not known here: it is a duplicate.
+fn sort_out<'c>(
+    calls: &'c [Call],
+    known: &Known,
+    archived: &HashSet<(RunId, CallId)>,
+) -> (Vec<&'c Call>, Recorded) {
     let mut recorded = Recorded::default();
     let mut fresh: Vec<&Call> = Vec::with_capacity(calls.len());
     let mut places: HashMap<(RunId, CallId), &Call> = HashMap::with_capacity(calls.len());
     for call in calls {
         let key = (call.run_id, call.call_id);
         match known.get(&key).or_else(|| places.get(&key).copied()) {
+            None if archived.contains(&key) => recorded.duplicate += 1,
             Some(first) if first == call => recorded.duplicate += 1,
             Some(_) => recorded.conflict.push(key),
             None => {

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use std::str::FromStr;
 
 /// Every table but the rollup, and its columns that may change: where a run stands, and prices.
-const TABLES: [(&str, &[&str]); 14] = [
+const TABLES: [(&str, &[&str]); 17] = [
     ("status_lookup", &[]),
     ("price_catalogue", &[]),
     ("model_price", &[]),
@@ -40,6 +40,9 @@ const TABLES: [(&str, &[&str]); 14] = [
     ("llm_call_prompt", &[]),
     ("price_event", &[]),
     ("guard_event", &[]),
+    ("call_archive", &["moving"]),
+    ("archived_part", &[]),
+    ("archived_spend", &[]),
 ];
 
 /// A row for each table that `filled` leaves empty; `SHA` is a digest and `NOW` a time.
@@ -58,6 +61,11 @@ const ROWS: &str = "
     insert into guard_event (run_id, call_id, detector, findings, decision, reason, fingerprint, rules_sha256,
                              policy_sha256, recorded_at)
       select run_id, call_id, 'email', 1, 'redact', 'test', SHA, SHA, SHA, NOW from llm_call;
+    insert into call_archive (file, before, archived_at, archived_by) values ('f', NOW, NOW, 'me');
+    insert into archived_part (run_id, sha256, archive_id, llm_calls, call_ids)
+      select min(run_id), SHA, min(archive_id), 1, IDS from pipeline_run, call_archive;
+    insert into archived_spend
+      select run_id, 1, '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 from archived_part;
 ";
 
 /// psql as the superuser who owns the ledger, which goes on after an error: what was done, and what was said.
@@ -76,7 +84,8 @@ fn in_postgres() {
     block_on(async {
         let db = TestDb::postgres();
         let store = filled(&db).await;
-        let rows = ROWS.replace("NOW", "now()").replace("SHA", "sha256('x')");
+        let rows = ROWS.replace("min(run_id)", "(min(run_id::text)::uuid)").replace("NOW", "now()");
+        let rows = rows.replace("SHA", "sha256('x')").replace("IDS", "array[gen_random_uuid()]");
         assert_eq!(all_by_psql(&db, &[rows]).1, "");
         let before = dump(&store).await;
         for (table, may_change) in TABLES {
@@ -134,6 +143,7 @@ fn in_sqlite() {
         let options = SqliteConnectOptions::from_str(&db.url).unwrap().foreign_keys(false);
         let mut connection = options.connect().await.unwrap();
         let rows = ROWS.replace("NOW", "1763640000000000").replace("SHA", "zeroblob(32)");
+        let rows = rows.replace("IDS", "zeroblob(16)");
         sqlx::raw_sql(AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
         let before = dump(&store).await;
         for (table, may_change) in TABLES {

@@ -118,7 +118,7 @@ fn bad_lines_are_named_and_the_rest_goes_on() {
     exit: 0
     --- stdout ---
     --- stderr ---
-    skipped: lines.jsonl:8: `type` is `teapot` (it is run, step, call, prompt, finish, finish_step, guard, price, alias, prompt_version or prompt_label)
+    skipped: lines.jsonl:8: `type` is `teapot` (it is run, step, call, archived_calls, prompt, finish, finish_step, guard, price, alias, prompt_version or prompt_label)
     skipped: lines.jsonl:15: the line is not one of `asmm export jsonl`: missing field `model` at line 1 column 47
     skipped: lines.jsonl: call `00000000-0000-7000-8000-00000000000a` of run `00000000-0000-7000-8000-000000000001` is recorded with other contents, which stay
     skipped: lines.jsonl:9: run `00000000-0000-7000-8000-000000000002` is unknown (start it first: start_run, or `asmm runs start --run-id`)

@@ -36,6 +36,7 @@ fn postgres_is_migrated_when_told_to() {
            10  absent_ids
            11  guard
            12  settled_spend
+           13  archive
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);
@@ -61,7 +62,8 @@ fn postgres_is_migrated_when_told_to() {
     applied 0010_absent_ids
     applied 0011_guard
     applied 0012_settled_spend
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 12 migrations applied; catalogue 2026-11-20
+    applied 0013_archive
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 13 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0
@@ -121,6 +123,7 @@ fn sqlite_migrates_itself() {
            10  absent_ids
            11  guard
            12  settled_spend
+           13  archive
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);

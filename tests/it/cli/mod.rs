@@ -1,6 +1,7 @@
 //! The commands as users run them: the real program, whole invocations, on both databases.
 #![allow(clippy::too_many_lines, reason = "what a command prints is most of its test")]
 
+mod archive;
 mod days;
 mod export;
 mod failing;

@@ -2,7 +2,7 @@
 
 use crate::support::{Sandbox, postgres_url};
 
-const COMMANDS: [&[&str]; 53] = [
+const COMMANDS: [&[&str]; 54] = [
     &[],
     &["demo"],
     &["migrate"],
@@ -22,6 +22,7 @@ const COMMANDS: [&[&str]; 53] = [
     &["runs", "call"],
     &["runs", "finish"],
     &["runs", "exec"],
+    &["runs", "archive"],
     &["prices"],
     &["prices", "list"],
     &["prices", "push"],

@@ -1,6 +1,7 @@
 //! The laws on ledgers that are mistreated: changed by hand, written by processes that are killed, on servers that
 //! stop. `differential` and `crowd` hold them after random histories and races.
 
+mod archived;
 mod killed;
 mod server;
 mod settled;

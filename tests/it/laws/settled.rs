@@ -9,11 +9,11 @@ use asmm::store::{Filter, Location, PriceScope, SpendBy, SpendKey, Store, Totals
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
-const DAY_MICROS: i64 = 86_400_000_000;
-const RUNS: u128 = 4;
+pub(super) const DAY_MICROS: i64 = 86_400_000_000;
+pub(super) const RUNS: u128 = 4;
 
 /// Calls of the twelve days before now, at every time of the day. The same seed makes the same ones.
-fn calls(seed: u64, count: u128) -> Vec<Call> {
+pub(super) fn calls(seed: u64, count: u128) -> Vec<Call> {
     let mut state = seed;
     let mut below = |limit: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -34,7 +34,7 @@ fn calls(seed: u64, count: u128) -> Vec<Call> {
         .collect()
 }
 
-async fn filled(db: &TestDb) -> Store {
+pub(super) async fn filled(db: &TestDb) -> Store {
     let store = open(db).await;
     for n in 1..=RUNS {
         let started_at = now().plus_micros(-13 * DAY_MICROS);

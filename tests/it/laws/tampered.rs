@@ -16,6 +16,7 @@ use std::str::FromStr;
 const OF_RUN: &str = "a run's counters are the sums of its calls";
 const OF_ROLLUP: &str = "the rollup is the sum of all calls";
 const OF_SETTLED: &str = "settled sums are the sums of the rollup";
+const OF_ARCHIVED: &str = "archived sums are the sums of what was archived";
 const OF_PLACE: &str = "a call belongs to a run, and to a step of it";
 const OF_PRICE: &str = "a call is priced by a price in force when it was made";
 const OF_COST: &str = "a call costs its tokens by the rates of its price";
@@ -131,12 +132,19 @@ impl ByHand {
             }
             hand.run("pragma ignore_check_constraints = on").await;
         } else {
-            for table in ["pipeline_run", "llm_call", "price_event"] {
+            for table in ["pipeline_run", "llm_call", "price_event", "archived_part", "archived_spend"] {
                 hand.run(&format!("alter table {table} disable trigger user")).await;
             }
             hand.run("alter table llm_call drop constraint llm_call_price_is_whole").await;
         }
-        for table in ["pipeline_run", "llm_call", "spend_rollup", "settled_spend_day"] {
+        for table in [
+            "pipeline_run",
+            "llm_call",
+            "spend_rollup",
+            "settled_spend_day",
+            "archived_part",
+            "archived_spend",
+        ] {
             hand.run(&format!("create table kept_{table} as select * from {table}")).await;
         }
         hand
@@ -205,6 +213,28 @@ fn settled_cases() -> Vec<Case> {
         "update spend_rollup set lane = 1 where agent = 'agent-1'",
         "update spend_rollup set lane = 0 where agent = 'agent-1'",
         &[OF_SETTLED],
+    ));
+    cases
+}
+
+/// What breaks the laws of a ledger with archived calls of run 2.
+fn archived_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for column in COUNTERS.into_iter().filter(|column| *column != "unpriced_calls") {
+        let change = |sign| format!("update archived_spend set {column} = {column} {sign} 1");
+        let mut breaks = vec![OF_RUN, OF_ROLLUP];
+        breaks.extend((column == "llm_calls").then_some(OF_ARCHIVED));
+        cases.push(case(change("+"), change("-"), &breaks));
+    }
+    cases.push(case(
+        "delete from archived_part",
+        "insert into archived_part select * from kept_archived_part",
+        &[OF_ARCHIVED],
+    ));
+    cases.push(case(
+        "delete from archived_spend",
+        "insert into archived_spend select * from kept_archived_spend",
+        &[OF_RUN, OF_ROLLUP, OF_ARCHIVED],
     ));
     cases
 }
@@ -340,6 +370,23 @@ on_both_databases! {
         assert!(later.settle().await.unwrap() >= 3);
         let mut hand = ByHand::connect(&db).await;
         for Case { sql, undo, breaks } in settled_cases() {
+            hand.run(&sql).await;
+            let broken = store.broken_laws().await.unwrap();
+            let laws: BTreeSet<&str> = broken.iter().map(|b| b.law).collect();
+            assert_eq!(laws, breaks.into_iter().collect(), "{sql}: {broken:#?}");
+            hand.run(&undo).await;
+            assert_eq!(store.broken_laws().await.unwrap(), [], "after {undo}");
+        }
+    }
+
+    async fn what_is_changed_by_hand_in_archived_sums_is_found(db: TestDb) {
+        let store = filled(&db).await;
+        let archive = store.start_archive("a-file", now()).await.unwrap();
+        let line = store.next_archive_line(run_id(2), None).await.unwrap().unwrap();
+        assert_eq!(store.archive_line(archive, &line.text).await.unwrap(), 1);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+        let mut hand = ByHand::connect(&db).await;
+        for Case { sql, undo, breaks } in archived_cases() {
             hand.run(&sql).await;
             let broken = store.broken_laws().await.unwrap();
             let laws: BTreeSet<&str> = broken.iter().map(|b| b.law).collect();

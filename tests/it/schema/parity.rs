@@ -12,7 +12,7 @@ fn stands_for(postgres: &str, in_view: bool) -> &'static [&'static str] {
         "timestamp with time zone" if in_view => &["integer", "text"],
         "timestamp with time zone" | "bigint" | "integer" | "smallint" | "boolean" => &["integer"],
         "jsonb" | "text" | "numeric" => &["text"],
-        "uuid" | "bytea" => &["blob"],
+        "uuid" | "bytea" | "uuid[]" => &["blob"],
         other => panic!("which type of SQLite stands for `{other}`?"),
     }
 }
