@@ -175,8 +175,7 @@ impl PostgresStore {
         let mut parts: Vec<&[(usize, SentRow)]> = chunk.prompts.chunks(MAX_BATCH).rev().collect();
         while let Some(part) = parts.pop() {
             let rows: Vec<SentRow> = part.iter().map(|(_, row)| row.clone()).collect();
-            let mut connection = self.pool.acquire().await?;
-            match Self::record_prompts(&mut connection, &rows).await {
+            match self.record_some_prompts(&rows).await {
                 Ok(recorded) => applied.calls.conflict.extend(recorded.conflict),
                 Err(error) if error.is_of_the_ledger() => return Err(error),
                 Err(error) => split(part, error, &mut parts, applied),
@@ -185,8 +184,7 @@ impl PostgresStore {
         let mut parts: Vec<&[(usize, GuardEvent)]> = chunk.decisions.chunks(MAX_BATCH).rev().collect();
         while let Some(part) = parts.pop() {
             let events: Vec<GuardEvent> = part.iter().map(|(_, event)| event.clone()).collect();
-            let mut connection = self.pool.acquire().await?;
-            match Self::record_guard_events(&mut connection, &events).await {
+            match self.record_some_guard_events(&events).await {
                 Ok(_) => {}
                 Err(error) if error.is_of_the_ledger() => return Err(error),
                 Err(error) => split(part, error, &mut parts, applied),

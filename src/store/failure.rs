@@ -63,6 +63,11 @@ fn from_postgres(failure: &PgDatabaseError) -> Error {
             "the database refused the log-in".to_owned(),
             "check the user and the password in --database (ASMM_DATABASE_URL)",
         ),
+        "08P01" => (
+            ErrorKind::Ledger,
+            format!("the connection was refused: {message}"),
+            "behind a pooler: is the database in the URL one of its entries? its log says more",
+        ),
         "3D000" => {
             (ErrorKind::Ledger, message.to_owned(), "create the database, or correct the name in the URL")
         }

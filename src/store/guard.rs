@@ -1,5 +1,6 @@
 //! What the guard decided, and what it has not looked at yet.
 
+use super::connections::Session;
 use super::sent::StoredPrompt;
 use super::sqlite::calls::hex;
 use super::{PostgresStore, SqliteStore, Store, on_pool};
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, SqliteConnection};
+use sqlx::{FromRow, SqliteConnection};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -178,9 +179,7 @@ impl Store {
             event.check(now).map_err(|e| e.at(format_args!("guard event {} of the batch", place + 1)))?;
         }
         match self {
-            Store::Postgres(s) => {
-                PostgresStore::record_guard_events(&mut *s.pool.acquire().await?, events).await
-            }
+            Store::Postgres(s) => s.record_some_guard_events(events).await,
             Store::Sqlite(s) => {
                 let mut tx = s.begin().await?;
                 let recorded = SqliteStore::record_guard_events(&mut tx, events).await?;
@@ -321,8 +320,16 @@ impl Store {
 }
 
 impl PostgresStore {
+    /// As [`PostgresStore::record_guard_events`], on its own.
+    pub(super) async fn record_some_guard_events(&self, events: &[GuardEvent]) -> Result<RecordedDecisions> {
+        let mut lease = self.pool.lease().await?;
+        let recorded = Self::record_guard_events(&mut lease, events).await?;
+        lease.commit().await?;
+        Ok(recorded)
+    }
+
     pub(super) async fn record_guard_events(
-        db: &mut PgConnection,
+        db: &mut Session,
         events: &[GuardEvent],
     ) -> Result<RecordedDecisions> {
         if events.is_empty() {

@@ -1,5 +1,6 @@
 //! The schema: which migrations there are, what a database has of them, and bringing it up to date.
 
+use super::connections::Lease;
 use super::open::lock_file;
 use super::{PostgresStore, Store, on_pool};
 use crate::error::{Error, Result};
@@ -184,7 +185,7 @@ pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
 /// Held until dropped.
 enum MigrationLock {
     File { _held: std::fs::File },
-    Transaction { _held: sqlx::Transaction<'static, sqlx::Postgres> },
+    Transaction { _held: Lease },
 }
 
 impl Store {
@@ -212,7 +213,7 @@ impl Store {
                         Migrator { migrations: POSTGRES.migrations.clone(), ..Migrator::DEFAULT };
                     migrator.create_schema(s.schema.clone());
                     migrator.set_locking(false);
-                    migrator.run(&s.pool).await
+                    migrator.run(s.pool.straight()?).await
                 }
                 Store::Sqlite(s) => SQLITE.run(&s.pool).await,
             };

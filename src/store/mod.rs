@@ -8,6 +8,7 @@ mod apply;
 mod archive;
 mod call;
 mod codec;
+mod connections;
 mod explain;
 mod failure;
 mod guard;
@@ -50,7 +51,8 @@ pub use spend::{Filter, SpendBy, SpendKey};
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use sqlx::{PgPool, SqlitePool};
+use connections::Connections;
+use sqlx::SqlitePool;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -67,7 +69,7 @@ pub enum Store {
 /// A ledger in Postgres.
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
+    pool: Connections,
     schema: String,
     shown: String,
     clock: Clock,

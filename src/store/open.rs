@@ -1,10 +1,11 @@
 //! From a database URL to a ledger that can be used.
 
+use super::connections::Connections;
 use super::migrate::{self, SchemaState};
 use super::{PostgresStore, SqliteStore, Store};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 use std::fs::File;
@@ -125,18 +126,11 @@ async fn connect_postgres(location: &Location, clock: Clock) -> Result<Store> {
             .hint("write postgres://user:password@host:5432/database; percent-encode special characters")
     })?;
     let shown = shown(&options, &location.schema);
-    let options = options
-        .application_name("asmm")
-        .options([("search_path", format!("{},pg_temp", location.schema).as_str())])
-        .disable_statement_logging();
+    let options = options.application_name("asmm").disable_statement_logging();
     knock(&options, location.patience).await.map_err(|e| name_ledger(e.into(), &shown))?;
-    let pool = PgPoolOptions::new()
-        .min_connections(0)
-        .max_connections(4)
-        .acquire_timeout(location.patience)
-        .connect_with(options)
+    let pool = Connections::open(options, &location.schema, location.patience)
         .await
-        .map_err(|e| name_ledger(e.into(), &shown))?;
+        .map_err(|e| name_ledger(e, &shown))?;
     Ok(Store::Postgres(PostgresStore {
         pool,
         schema: location.schema.clone(),

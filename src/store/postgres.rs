@@ -1,12 +1,12 @@
 //! Writing to Postgres: calls of the functions in `migrations/postgres/0005_writing.sql` and `0006_calls.sql`.
 //! What they answer is used as it is: a role that may only record may not read the tables.
 
+use super::connections::Session;
 use super::sent::SentRow;
 use super::{PostgresStore, PriceScope, Recorded, Repriced, Run, Step};
 use crate::domain::{Call, CallId, Event, FinishRun, FinishStep, RunId, StartRun, StartStep, TokenKind, Usd};
 use crate::error::{Error, Result};
 use serde::Deserialize;
-use sqlx::PgConnection;
 use sqlx::types::Json;
 use std::borrow::Borrow;
 
@@ -56,7 +56,7 @@ impl PostgresStore {
 
     /// Starts of runs, then of steps, each in one statement and in the order of their runs' ids, in which others lock
     /// them too.
-    pub(super) async fn apply_starts(db: &mut PgConnection, starts: &[(usize, &Event)]) -> Result<()> {
+    pub(super) async fn apply_starts(db: &mut Session, starts: &[(usize, &Event)]) -> Result<()> {
         let mut runs: Vec<&StartRun> = starts.iter().filter_map(|(_, event)| event.as_run()).collect();
         runs.sort_by_key(|run| run.run_id);
         if !runs.is_empty() {
@@ -98,7 +98,7 @@ impl PostgresStore {
 
     /// Ends of steps, then of runs, each in one statement and in the order of their runs' ids.
     pub(super) async fn apply_finishes(
-        db: &mut PgConnection,
+        db: &mut Session,
         mut steps: Vec<FinishStep>,
         mut runs: Vec<&FinishRun>,
     ) -> Result<()> {
@@ -188,8 +188,10 @@ impl PostgresStore {
         mut sent: Vec<SentRow>,
     ) -> Result<Recorded> {
         if sent.is_empty() {
-            let mut connection = self.pool.acquire().await?;
-            return Self::record_call_rows(&mut connection, calls).await;
+            let mut lease = self.pool.lease().await?;
+            let recorded = Self::record_call_rows(&mut lease, calls).await?;
+            lease.commit().await?;
+            return Ok(recorded);
         }
         let mut tx = self.pool.begin().await?;
         let mut recorded = Self::record_call_rows(&mut tx, calls).await?;
@@ -200,10 +202,7 @@ impl PostgresStore {
     }
 
     /// The typed door: one array a column, which Postgres takes in faster than JSON.
-    pub(super) async fn record_call_rows<C: Borrow<Call>>(
-        db: &mut PgConnection,
-        calls: &[C],
-    ) -> Result<Recorded> {
+    pub(super) async fn record_call_rows<C: Borrow<Call>>(db: &mut Session, calls: &[C]) -> Result<Recorded> {
         let calls: Vec<&Call> = calls.iter().map(Borrow::borrow).collect();
         let column = |text: fn(&Call) -> &str| calls.iter().map(|call| text(call)).collect::<Vec<_>>();
         let mut query = sqlx::query_scalar(

@@ -3,6 +3,7 @@
 //! It is recorded under its call's id, in the same transaction as the call, or before it. Inputs and texts are
 //! stored as canonical JSON, so that their digest means what was sent.
 
+use super::connections::Session;
 use super::sqlite::calls::hex;
 use super::{PostgresStore, PromptVersion, Recorded, SqliteStore, Store};
 use crate::domain::{CallId, CallPrompt, Digest, RunId, Sanitisation, SentPrompt, StepId, Timestamp};
@@ -11,7 +12,7 @@ use crate::prompt::Content;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, SqliteConnection};
+use sqlx::{FromRow, SqliteConnection};
 use std::collections::{BTreeSet, HashMap};
 
 /// A sent prompt as it is stored.
@@ -126,10 +127,7 @@ impl Store {
 
     pub(super) async fn record_prompt_rows(&self, rows: &[SentRow]) -> Result<Recorded> {
         match self {
-            Store::Postgres(s) => {
-                let mut connection = s.pool.acquire().await?;
-                PostgresStore::record_prompts(&mut connection, rows).await
-            }
+            Store::Postgres(s) => s.record_some_prompts(rows).await,
             Store::Sqlite(s) => {
                 let mut tx = s.begin().await?;
                 let recorded = SqliteStore::record_prompts(&mut tx, rows).await?;
@@ -210,7 +208,15 @@ struct Key {
 }
 
 impl PostgresStore {
-    pub(super) async fn record_prompts(db: &mut PgConnection, rows: &[SentRow]) -> Result<Recorded> {
+    /// As [`PostgresStore::record_prompts`], on its own.
+    pub(super) async fn record_some_prompts(&self, rows: &[SentRow]) -> Result<Recorded> {
+        let mut lease = self.pool.lease().await?;
+        let recorded = Self::record_prompts(&mut lease, rows).await?;
+        lease.commit().await?;
+        Ok(recorded)
+    }
+
+    pub(super) async fn record_prompts(db: &mut Session, rows: &[SentRow]) -> Result<Recorded> {
         if rows.is_empty() {
             return Ok(Recorded::default());
         }

@@ -2,10 +2,12 @@
 #![allow(dead_code, unused_imports, reason = "a helper may be there before the first test that needs it")]
 
 mod database;
+mod pooler;
 mod sandbox;
 mod server;
 
 pub(crate) use database::on_both_databases;
 pub use database::{TestDb, block_on, fresh_schema, postgres_url, psql, psql_program};
+pub use pooler::Pooler;
 pub use sandbox::{NOW, Output, Sandbox, asmm};
 pub use server::Server;

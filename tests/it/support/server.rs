@@ -22,8 +22,7 @@ impl Server {
     /// Makes one; it does not run yet.
     pub fn new() -> Self {
         let bin = std::env::var("ASMM_TEST_PG_BIN").expect("tests/run says where PostgreSQL's programs are");
-        let user = std::env::var("ASMM_TEST_PG_USER").ok().filter(|name| !name.is_empty());
-        let user = user.map(|name| (id("-u", &name), id("-g", &name)));
+        let user = other_user();
         // Short: the path of a Unix socket has room for about 100 bytes.
         let dir = tempfile::Builder::new().prefix("asmm-own-pg").tempdir_in("/tmp").unwrap();
         if let Some((uid, gid)) = user {
@@ -100,6 +99,12 @@ impl Drop for Server {
             self.crash();
         }
     }
+}
+
+/// Who runs servers that refuse to run as root, if we are.
+pub fn other_user() -> Option<(u32, u32)> {
+    let user = std::env::var("ASMM_TEST_PG_USER").ok().filter(|name| !name.is_empty());
+    user.map(|name| (id("-u", &name), id("-g", &name)))
 }
 
 fn id(flag: &str, user: &str) -> u32 {
