@@ -131,7 +131,7 @@ impl PostgresStore {
         let mut recorded = Recorded::default();
         for part in chunk.calls.chunks(MAX_BATCH) {
             let batch: Vec<&Call> = part.iter().map(|(_, call)| *call).collect();
-            recorded += Self::record_call_rows(&mut tx, &batch).await?;
+            recorded += super::batch::record(&mut tx, &batch).await?;
         }
         let conflicts: HashSet<_> = recorded.conflict.iter().copied().collect();
         let prompts = chunk.prompts.iter().map(|(_, row)| row).filter(|row| !conflicts.contains(&row.key()));

@@ -6,6 +6,7 @@
 
 mod apply;
 mod archive;
+mod batch;
 mod call;
 mod codec;
 mod connections;

@@ -3,27 +3,11 @@
 
 use super::connections::Session;
 use super::sent::SentRow;
-use super::{PostgresStore, PriceScope, Recorded, Repriced, Run, Step};
-use crate::domain::{Call, CallId, Event, FinishRun, FinishStep, RunId, StartRun, StartStep, TokenKind, Usd};
-use crate::error::{Error, Result};
-use serde::Deserialize;
+use super::{PostgresStore, PriceScope, Recorded, Repriced, Run, Step, batch};
+use crate::domain::{Call, Event, FinishRun, FinishStep, RunId, StartRun, StartStep, Usd};
+use crate::error::Result;
 use sqlx::types::Json;
 use std::borrow::Borrow;
-
-/// `record_calls`' answer.
-#[derive(Deserialize)]
-struct Answer {
-    recorded: u64,
-    duplicate: u64,
-    conflict: Vec<CallKey>,
-    unpriced: u64,
-}
-
-#[derive(Deserialize)]
-struct CallKey {
-    run_id: RunId,
-    call_id: CallId,
-}
 
 impl PostgresStore {
     pub(super) async fn start_run(&self, run: &StartRun) -> Result<Run> {
@@ -187,66 +171,18 @@ impl PostgresStore {
         calls: &[C],
         mut sent: Vec<SentRow>,
     ) -> Result<Recorded> {
+        let calls: Vec<&Call> = calls.iter().map(Borrow::borrow).collect();
         if sent.is_empty() {
             let mut lease = self.pool.lease().await?;
-            let recorded = Self::record_call_rows(&mut lease, calls).await?;
+            let recorded = batch::record(&mut lease, &calls).await?;
             lease.commit().await?;
             return Ok(recorded);
         }
         let mut tx = self.pool.begin().await?;
-        let mut recorded = Self::record_call_rows(&mut tx, calls).await?;
+        let mut recorded = batch::record(&mut tx, &calls).await?;
         sent.retain(|row| !recorded.conflict.contains(&row.key()));
         recorded.conflict.extend(Self::record_prompts(&mut tx, &sent).await?.conflict);
         tx.commit().await?;
         Ok(recorded)
     }
-
-    /// The typed door: one array a column, which Postgres takes in faster than JSON.
-    pub(super) async fn record_call_rows<C: Borrow<Call>>(db: &mut Session, calls: &[C]) -> Result<Recorded> {
-        let calls: Vec<&Call> = calls.iter().map(Borrow::borrow).collect();
-        let column = |text: fn(&Call) -> &str| calls.iter().map(|call| text(call)).collect::<Vec<_>>();
-        let mut query = sqlx::query_scalar(
-            "select record_call_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-             $19, $20, $21)",
-        )
-        .bind(calls.iter().map(|c| c.run_id).collect::<Vec<_>>())
-        .bind(calls.iter().map(|c| c.call_id).collect::<Vec<_>>())
-        .bind(calls.iter().map(|c| c.step_id).collect::<Vec<_>>())
-        .bind(calls.iter().map(|c| c.pipeline.as_deref()).collect::<Vec<_>>())
-        .bind(calls.iter().map(|c| Some(c.agent.as_str()).filter(|a| !a.is_empty())).collect::<Vec<_>>())
-        .bind(calls.iter().map(|c| c.provider.as_str()).collect::<Vec<_>>())
-        .bind(column(|c| &c.model))
-        .bind(column(|c| &c.operation))
-        .bind(column(|c| &c.service_tier))
-        .bind(calls.iter().map(|c| c.called_at).collect::<Vec<_>>());
-        for kind in TokenKind::ALL {
-            query = query.bind(calls.iter().map(|c| count(c, kind)).collect::<Result<Vec<_>>>()?);
-        }
-        let Json(answer): Json<Answer> = query
-            .bind(
-                calls.iter().map(|c| c.latency_ms.and_then(|ms| i64::try_from(ms).ok())).collect::<Vec<_>>(),
-            )
-            .bind(column(|c| c.outcome.code()))
-            .bind(calls.iter().map(|c| c.response_id.as_deref()).collect::<Vec<_>>())
-            .fetch_one(db)
-            .await?;
-        Ok(Recorded {
-            recorded: answer.recorded,
-            duplicate: answer.duplicate,
-            conflict: answer.conflict.into_iter().map(|k| (k.run_id, k.call_id)).collect(),
-            unpriced: answer.unpriced,
-        })
-    }
-}
-
-/// A count as the journal's column holds it.
-fn count(call: &Call, kind: TokenKind) -> Result<Option<i32>> {
-    call.usage
-        .as_ref()
-        .map(|usage| {
-            i32::try_from(usage.of(kind)).map_err(|_| {
-                Error::input(format!("usage `{}` of call `{}` does not fit", kind.name(), call.call_id))
-            })
-        })
-        .transpose()
 }

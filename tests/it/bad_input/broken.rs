@@ -243,7 +243,7 @@ fn a_session_that_is_ended() {
                     "select pg_terminate_backend(a.pid)
                      from pg_locks l
                      join pg_stat_activity a using (pid)
-                     where not l.granted and a.query like 'select record_call_rows%'
+                     where not l.granted and a.query like 'select record_call(%'
                        and pg_blocking_pids(a.pid) && (select array_agg(h.pid) from pg_locks h
                                                        where h.relation = 'pipeline_run'::regclass)",
                     &db.schema,

@@ -37,6 +37,7 @@ fn postgres_is_migrated_when_told_to() {
            11  guard
            12  settled_spend
            13  archive
+           14  named_once
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);
@@ -63,7 +64,8 @@ fn postgres_is_migrated_when_told_to() {
     applied 0011_guard
     applied 0012_settled_spend
     applied 0013_archive
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 13 migrations applied; catalogue 2026-11-20
+    applied 0014_named_once
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 14 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0
@@ -124,6 +126,7 @@ fn sqlite_migrates_itself() {
            11  guard
            12  settled_spend
            13  archive
+           14  named_once
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);

@@ -23,7 +23,7 @@ fn is_denied(output: &Output) -> bool {
 const RUN: &str = "00000000-0000-0000-0000-0000000000aa";
 
 /// What a pipeline does, in its own words.
-fn recording() -> [String; 8] {
+fn recording() -> [String; 9] {
     [
         format!("select start_run(run_id => '{RUN}', pipeline => 'p')"),
         format!("select start_step(run_id => '{RUN}', step_id => '{RUN}', step => 's')"),
@@ -32,10 +32,19 @@ fn recording() -> [String; 8] {
                \"called_at\": \"2026-01-15T12:00:00Z\"}}]')"
         ),
         format!(
-            "select record_call_rows(run_id => array['{RUN}']::uuid[], call_id => array['{RUN}']::uuid[],
-               step_id => array[null]::uuid[], pipeline => array[null]::text[], agent => array['']::text[],
+            "select record_call(run_id => '{RUN}', call_id => '{RUN}', step_id => null, pipeline => null,
+               agent => '', provider => '', model => 'm', operation => 'chat', service_tier => 'standard',
+               called_at => '2026-01-15T12:00:00Z', input_tokens => null, cache_read_tokens => null,
+               cache_write_tokens => null, cache_write_long_tokens => null, output_tokens => null,
+               reasoning_tokens => null, embedding_tokens => null, web_searches => null, latency_ms => null,
+               outcome => 'ok', response_id => null)"
+        ),
+        format!(
+            "select record_call_batch(run_id => array['{RUN}']::uuid[], named_run => null, named_pipeline => null,
+               named_at => null, step_run => null, step_id => null, agent => array['']::text[],
                provider => array['']::text[], model => array['m'], operation => array['chat'],
-               service_tier => array['standard'], called_at => array['2026-01-15T12:00:00Z']::timestamptz[],
+               service_tier => array['standard'], run => array[1], step => null, kind => array[1],
+               call_id => array['{RUN}']::uuid[], called_at => array['2026-01-15T12:00:00Z']::timestamptz[],
                input_tokens => array[null]::int[], cache_read_tokens => array[null]::int[],
                cache_write_tokens => array[null]::int[], cache_write_long_tokens => array[null]::int[],
                output_tokens => array[null]::int[], reasoning_tokens => array[null]::int[],
@@ -192,7 +201,8 @@ fn functions_answer_only_those_they_are_for() {
     let rpc = [
         "finish_run",
         "finish_step",
-        "record_call_rows",
+        "record_call",
+        "record_call_batch",
         "record_calls",
         "record_guard_events",
         "record_prompt_rows",
@@ -390,7 +400,7 @@ fn a_plain_user_migrates_and_owns() {
             let grant = format!("do $$ begin execute format('grant create on database %I to {user}', current_database()); end $$");
             psql(&grant, &location.schema).success();
             let store = Store::connect(&location, Clock::System).await.unwrap();
-            assert_eq!(store.migrate().await.unwrap().len(), 13);
+            assert_eq!(store.migrate().await.unwrap().len(), 14);
             assert_eq!(record_through_the_client(&store).await, 1);
             let writes = psql(&format!("set role asmm_writer; {}", recording()[0]), &location.schema);
             writes.success();
