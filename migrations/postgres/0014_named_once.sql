@@ -65,6 +65,126 @@ alter table spend_rollup
     (lane | llm_calls | input_tokens | cache_read_tokens | cache_write_tokens | cache_write_long_tokens | output_tokens
      | reasoning_tokens | embedding_tokens | web_searches) >= 0);
 
+-- A writer has a lane of its own, by the number of its server process, so that many at once need not look through those
+-- that others hold. It is made when no other is free; whoever is alone uses what is there.
+create function new_lane(bucket integer, pipeline text, agent text, provider text, model text) returns integer
+language sql volatile set search_path from current as $$
+  select
+    case when exists (
+           select 1
+           from spend_rollup s
+           where s.bucket = new_lane.bucket and s.pipeline = new_lane.pipeline and s.agent = new_lane.agent
+             and s.provider = new_lane.provider and s.model = new_lane.model and s.lane = pg_backend_pid())
+         -- Somebody holds it: it is being settled, or was taken while it was free. Processes have smaller numbers.
+         then 4194305 + floor(random() * (2147483647 - 4194305))::integer
+         else pg_backend_pid() end
+$$;
+
+comment on function new_lane is 'A number for a row of spend_rollup that this session adds.';
+
+create or replace function add_spend(
+  bucket integer[], pipeline text[], agent text[], provider text[], model text[],
+  llm_calls bigint[], unpriced_calls bigint[], input_tokens bigint[], cache_read_tokens bigint[],
+  cache_write_tokens bigint[], cache_write_long_tokens bigint[], output_tokens bigint[], reasoning_tokens bigint[],
+  embedding_tokens bigint[], web_searches bigint[], cost_pico bigint[])
+returns void
+language plpgsql set search_path from current
+set plan_cache_mode to 'force_generic_plan' set enable_seqscan to off set jit to off as $$
+#variable_conflict use_column
+declare
+  sums record;   -- a key each, an array a column, with a lane that is ours now, or none
+begin
+  with d as materialized (
+    select
+      u.bucket, u.pipeline, u.agent, u.provider, u.model,
+      sum(u.llm_calls)::bigint as llm_calls, sum(u.unpriced_calls)::bigint as unpriced_calls,
+      sum(u.input_tokens)::bigint as input_tokens, sum(u.cache_read_tokens)::bigint as cache_read_tokens,
+      sum(u.cache_write_tokens)::bigint as cache_write_tokens,
+      sum(u.cache_write_long_tokens)::bigint as cache_write_long_tokens,
+      sum(u.output_tokens)::bigint as output_tokens, sum(u.reasoning_tokens)::bigint as reasoning_tokens,
+      sum(u.embedding_tokens)::bigint as embedding_tokens, sum(u.web_searches)::bigint as web_searches,
+      sum(u.cost_pico)::bigint as cost_pico
+    from unnest(
+           add_spend.bucket, add_spend.pipeline, add_spend.agent, add_spend.provider, add_spend.model,
+           add_spend.llm_calls, add_spend.unpriced_calls, add_spend.input_tokens, add_spend.cache_read_tokens,
+           add_spend.cache_write_tokens, add_spend.cache_write_long_tokens, add_spend.output_tokens,
+           add_spend.reasoning_tokens, add_spend.embedding_tokens, add_spend.web_searches, add_spend.cost_pico)
+           as u (bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
+             cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens,
+             web_searches, cost_pico)
+    group by u.bucket, u.pipeline, u.agent, u.provider, u.model
+  )
+  select
+    array_agg(d.bucket) as bucket, array_agg(d.pipeline) as pipeline, array_agg(d.agent) as agent,
+    array_agg(d.provider) as provider, array_agg(d.model) as model, array_agg(d.llm_calls) as llm_calls,
+    array_agg(d.unpriced_calls) as unpriced_calls, array_agg(d.input_tokens) as input_tokens,
+    array_agg(d.cache_read_tokens) as cache_read_tokens, array_agg(d.cache_write_tokens) as cache_write_tokens,
+    array_agg(d.cache_write_long_tokens) as cache_write_long_tokens, array_agg(d.output_tokens) as output_tokens,
+    array_agg(d.reasoning_tokens) as reasoning_tokens, array_agg(d.embedding_tokens) as embedding_tokens,
+    array_agg(d.web_searches) as web_searches, array_agg(d.cost_pico) as cost_pico,
+    array_agg(coalesce(
+      (select s.lane
+       from spend_rollup s
+       where s.bucket = d.bucket and s.pipeline = d.pipeline
+         and s.agent = d.agent and s.provider = d.provider and s.model = d.model and s.lane = pg_backend_pid()
+       for update skip locked),
+      (select s.lane
+       from spend_rollup s
+       where s.bucket = d.bucket and s.pipeline = d.pipeline
+         and s.agent = d.agent and s.provider = d.provider and s.model = d.model
+         -- Not `> 0`: the index of open lanes by bucket would be chosen while the table is small, and stay so.
+         and s.lane <> 0
+       limit 1
+       for update skip locked))) as lane
+  into sums
+  from d;
+
+  update spend_rollup s
+  set llm_calls = s.llm_calls + d.llm_calls,
+      unpriced_calls = s.unpriced_calls + d.unpriced_calls,
+      input_tokens = s.input_tokens + d.input_tokens,
+      cache_read_tokens = s.cache_read_tokens + d.cache_read_tokens,
+      cache_write_tokens = s.cache_write_tokens + d.cache_write_tokens,
+      cache_write_long_tokens = s.cache_write_long_tokens + d.cache_write_long_tokens,
+      output_tokens = s.output_tokens + d.output_tokens,
+      reasoning_tokens = s.reasoning_tokens + d.reasoning_tokens,
+      embedding_tokens = s.embedding_tokens + d.embedding_tokens,
+      web_searches = s.web_searches + d.web_searches,
+      cost_pico = s.cost_pico + d.cost_pico
+  from unnest(
+           sums.bucket, sums.pipeline, sums.agent, sums.provider, sums.model, sums.lane, sums.llm_calls,
+           sums.unpriced_calls, sums.input_tokens, sums.cache_read_tokens, sums.cache_write_tokens,
+           sums.cache_write_long_tokens, sums.output_tokens, sums.reasoning_tokens, sums.embedding_tokens,
+           sums.web_searches, sums.cost_pico)
+         as d (bucket, pipeline, agent, provider, model, lane, llm_calls, unpriced_calls,
+           input_tokens, cache_read_tokens, cache_write_tokens, cache_write_long_tokens, output_tokens,
+           reasoning_tokens, embedding_tokens, web_searches, cost_pico)
+  where s.bucket = d.bucket and s.pipeline = d.pipeline
+    and s.agent = d.agent and s.provider = d.provider and s.model = d.model
+    and s.lane = d.lane;
+
+  if array_position(sums.lane, null) is not null then
+    insert into spend_rollup (
+      bucket, pipeline, agent, provider, model, lane,
+      llm_calls, unpriced_calls, input_tokens, cache_read_tokens, cache_write_tokens, cache_write_long_tokens,
+      output_tokens, reasoning_tokens, embedding_tokens, web_searches, cost_pico)
+    select
+      d.bucket, d.pipeline, d.agent, d.provider, d.model, new_lane(d.bucket, d.pipeline, d.agent, d.provider, d.model),
+      d.llm_calls, d.unpriced_calls, d.input_tokens, d.cache_read_tokens, d.cache_write_tokens,
+      d.cache_write_long_tokens, d.output_tokens, d.reasoning_tokens, d.embedding_tokens, d.web_searches,
+      d.cost_pico
+    from unnest(
+           sums.bucket, sums.pipeline, sums.agent, sums.provider, sums.model, sums.lane, sums.llm_calls,
+           sums.unpriced_calls, sums.input_tokens, sums.cache_read_tokens, sums.cache_write_tokens,
+           sums.cache_write_long_tokens, sums.output_tokens, sums.reasoning_tokens, sums.embedding_tokens,
+           sums.web_searches, sums.cost_pico)
+           as d (bucket, pipeline, agent, provider, model, lane, llm_calls, unpriced_calls,
+             input_tokens, cache_read_tokens, cache_write_tokens, cache_write_long_tokens, output_tokens,
+             reasoning_tokens, embedding_tokens, web_searches, cost_pico)
+    where d.lane is null;
+  end if;
+end $$;
+
 drop function record_call_rows;
 drop function record_call_row;
 
@@ -408,13 +528,28 @@ declare
   place tid;
   is_same boolean;
 begin
-  perform
-    check_name('pipeline', record_call.pipeline, false), check_name('agent', record_call.agent, false),
-    check_name('provider', record_call.provider, false), check_name('model', record_call.model, true),
-    check_name('operation', record_call.operation, true), check_name('service_tier', record_call.service_tier, true),
-    check_time('called_at', record_call.called_at);
-  if record_call.response_id is not null then
-    perform check_name('response_id', record_call.response_id, true);
+  -- Nearly all names are short and plain: the function looks at the others, and says what is wrong.
+  if num_nulls(record_call.provider, record_call.model, record_call.operation, record_call.service_tier) > 0
+     or '' in (record_call.model, record_call.operation, record_call.service_tier)
+     or record_call.pipeline = ''
+     or record_call.response_id = ''
+     or octet_length(concat(
+          record_call.pipeline, record_call.agent, record_call.provider, record_call.model, record_call.operation,
+          record_call.service_tier, record_call.response_id)) > 200
+     or concat(
+          record_call.pipeline, record_call.agent, record_call.provider, record_call.model, record_call.operation,
+          record_call.service_tier, record_call.response_id) ~ '[^!-~]' then
+    perform
+      check_name('pipeline', record_call.pipeline, false), check_name('agent', record_call.agent, false),
+      check_name('provider', record_call.provider, false), check_name('model', record_call.model, true),
+      check_name('operation', record_call.operation, true),
+      check_name('service_tier', record_call.service_tier, true);
+    if record_call.response_id is not null then
+      perform check_name('response_id', record_call.response_id, true);
+    end if;
+  end if;
+  if record_call.called_at not between '2015-01-01T00:00:00Z' and clock_timestamp() + interval '1 day' then
+    perform check_time('called_at', record_call.called_at);
   end if;
   if record_call.latency_ms > 2592000000 then
     raise exception '`latency_ms` is %; the limit is 2592000000 (30 days)', record_call.latency_ms using errcode = 'AS400';
@@ -427,43 +562,45 @@ begin
     where s.code = 'running'
     on conflict (run_id) do nothing;
   end if;
-  select r.pipeline into of_run from pipeline_run r where r.run_id = record_call.run_id for update;
+  select r.pipeline, t.agent
+  into of_run, of_step
+  from pipeline_run r
+  left join pipeline_step_run t on t.run_id = r.run_id and t.step_id = record_call.step_id
+  where r.run_id = record_call.run_id
+  for update of r;
   if not found then
     perform unknown_run(record_call.run_id);
   elsif record_call.pipeline <> of_run then
     raise exception 'run `%` belongs to another pipeline than a call of it says', record_call.run_id
       using errcode = 'AS409', hint = 'leave `pipeline` out, or use a new run id';
-  end if;
-  if record_call.step_id is not null then
-    select t.agent into of_step
-    from pipeline_step_run t
-    where t.run_id = record_call.run_id and t.step_id = record_call.step_id;
-    if not found then
-      raise exception 'step `%` of run `%` is unknown', record_call.step_id, record_call.run_id
-        using errcode = 'AS404', hint = 'start it first: start_step, or `asmm runs step`';
-    end if;
+  elsif record_call.step_id is not null and of_step is null then
+    raise exception 'step `%` of run `%` is unknown', record_call.step_id, record_call.run_id
+      using errcode = 'AS404', hint = 'start it first: start_step, or `asmm runs step`';
   end if;
   called_by := coalesce(called_by, of_step, '');
 
-  if exists (
-    select 1
-    from archived_part p
-    where p.run_id = record_call.run_id and record_call.call_id = any (p.call_ids)) then
-    -- What it was is in the archive: it cannot be compared.
-    return jsonb_build_object('recorded', 0, 'duplicate', 1, 'unpriced', 0, 'conflict', '[]'::jsonb);
-  end if;
-
   begin
-    select * into price
+    -- Looked at now that the run is ours.
+    select
+      x.*,
+      exists (
+        select 1
+        from archived_part p
+        where p.run_id = record_call.run_id and record_call.call_id = any (p.call_ids)) as is_archived
+    into price
     from price_of_call(
       record_call.provider, record_call.model, record_call.service_tier, record_call.called_at,
       record_call.input_tokens, record_call.cache_read_tokens, record_call.cache_write_tokens,
       record_call.cache_write_long_tokens, record_call.output_tokens, record_call.reasoning_tokens,
-      record_call.embedding_tokens, record_call.web_searches);
+      record_call.embedding_tokens, record_call.web_searches) x;
   exception when numeric_value_out_of_range then
     raise exception 'call `%` costs more than 9,223,372 USD', record_call.call_id
       using errcode = '22003', hint = 'check the price and the token counts; one of them is off by orders of magnitude';
   end;
+  if price.is_archived then
+    -- What it was is in the archive: it cannot be compared.
+    return jsonb_build_object('recorded', 0, 'duplicate', 1, 'unpriced', 0, 'conflict', '[]'::jsonb);
+  end if;
   insert into llm_call (
     run_id, call_id, step_id, agent, provider, model, operation, service_tier, called_at, input_tokens,
     cache_read_tokens, cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens,
@@ -518,9 +655,16 @@ begin
   select s.ctid into place
   from spend_rollup s
   where s.bucket = quarter and s.pipeline = of_run and s.agent = called_by
-    and s.provider = record_call.provider and s.model = record_call.model and s.lane <> 0
-  limit 1
+    and s.provider = record_call.provider and s.model = record_call.model and s.lane = pg_backend_pid()
   for update skip locked;
+  if not found then
+    select s.ctid into place
+    from spend_rollup s
+    where s.bucket = quarter and s.pipeline = of_run and s.agent = called_by
+      and s.provider = record_call.provider and s.model = record_call.model and s.lane <> 0
+    limit 1
+    for update skip locked;
+  end if;
   if found then
     update spend_rollup s
     set llm_calls = s.llm_calls + 1,
@@ -541,7 +685,8 @@ begin
       input_tokens, cache_read_tokens, cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens,
       embedding_tokens, web_searches, cost_pico)
     values (
-      quarter, of_run, called_by, record_call.provider, record_call.model, 1 + floor(random() * 2147483647)::integer, 1, unpriced,
+      quarter, of_run, called_by, record_call.provider, record_call.model,
+      new_lane(quarter, of_run, called_by, record_call.provider, record_call.model), 1, unpriced,
       coalesce(record_call.input_tokens, 0), coalesce(record_call.cache_read_tokens, 0),
       coalesce(record_call.cache_write_tokens, 0), coalesce(record_call.cache_write_long_tokens, 0),
       coalesce(record_call.output_tokens, 0), coalesce(record_call.reasoning_tokens, 0),
