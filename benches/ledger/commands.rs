@@ -17,10 +17,17 @@ pub(crate) fn measure(targets: &[Target], runs: usize, results: &mut Results) ->
     results.section("the program, from start to exit, against `true`");
     one("asmm --version", &command(&["--version"], None), runs, results)?;
     for target in targets {
-        let name = format!("asmm spend daily, {}", target.name());
-        one(&name, &command(&["spend", "daily"], Some(target)), runs, results)?;
-        let name = format!("asmm runs top --days 7, {}", target.name());
-        one(&name, &command(&["runs", "top", "--days", "7"], Some(target)), runs, results)?;
+        for args in [
+            &["spend", "daily"][..],
+            &["spend", "daily", "--days", "30"],
+            &["spend", "agent", "--days", "30"],
+            &["spend", "model", "--days", "30"],
+            &["runs", "top", "--days", "7"],
+            &["runs", "show", "last"],
+        ] {
+            let name = format!("asmm {}, {}", args.join(" "), target.name());
+            one(&name, &command(args, Some(target)), runs, results)?;
+        }
         let run_id = record_prompts(target)?.to_string();
         let name = format!("asmm replay --verify, {SENT} calls, {}", target.name());
         one(&name, &command(&["replay", &run_id, "--verify"], Some(target)), runs, results)?;

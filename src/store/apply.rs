@@ -262,7 +262,10 @@ impl SqliteStore {
         let mut parts: Vec<&[(usize, &Call)]> = chunk.calls.chunks(MAX_BATCH).rev().collect();
         while let Some(part) = parts.pop() {
             let batch: Vec<Call> = part.iter().map(|(_, call)| (*call).clone()).collect();
-            match sqlite::guarded(&mut tx, async |db| calls::record_calls(db, &batch, now).await).await {
+            let prices = &self.prices;
+            let outcome =
+                sqlite::guarded(&mut tx, async |db| calls::record_calls(db, prices, &batch, now).await).await;
+            match outcome {
                 Ok(recorded) => applied.calls += recorded,
                 Err(error) if error.is_of_the_ledger() => return Err(error),
                 Err(error) => split(part, error, &mut parts, applied),

@@ -86,6 +86,7 @@ pub struct SqliteStore {
     shown: String,
     clock: Clock,
     names: Names,
+    prices: sqlite::price::KeptBook,
 }
 
 /// The reported names this process has made sure of, so that it asks the database once for each.

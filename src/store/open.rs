@@ -2,6 +2,7 @@
 
 use super::connections::Connections;
 use super::migrate::{self, SchemaState};
+use super::sqlite::price::KeptBook;
 use super::{PostgresStore, SqliteStore, Store};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -95,6 +96,7 @@ impl Store {
             shown,
             clock,
             names: super::Names::default(),
+            prices: KeptBook::default(),
         }))
     }
 
@@ -219,7 +221,8 @@ async fn connect_sqlite(path_and_query: &str, patience: Duration, clock: Clock) 
         .connect_with(options)
         .await
         .map_err(|e| name_ledger(e.into(), &shown))?;
-    Ok(Store::Sqlite(SqliteStore { pool, path, read_only, shown, clock, names: super::Names::default() }))
+    let (names, prices) = (super::Names::default(), KeptBook::default());
+    Ok(Store::Sqlite(SqliteStore { pool, path, read_only, shown, clock, names, prices }))
 }
 
 /// A new file is switched to write-ahead logging under a file lock: SQLite does not queue that switch, so

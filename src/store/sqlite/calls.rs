@@ -4,7 +4,7 @@ use super::super::archive::archived_ids;
 use super::super::call::{CallRow, RecordedCall};
 use super::super::record::{unknown_run, unknown_step};
 use super::super::{Recorded, Totals};
-use super::price::PriceBook;
+use super::price::{KeptBook, PriceBook};
 use crate::domain::{Call, CallId, RunId, Status, StepId, Timestamp, TokenKind, Usd};
 use crate::error::{Error, Result};
 use crate::pricing::PricingState;
@@ -34,18 +34,20 @@ type Known = HashMap<(RunId, CallId), Call>;
 struct RunFacts {
     pipeline: String,
     is_finished: bool,
+    has_archive: bool,
 }
 
 /// Records a batch in the transaction that `db` is in. On an error the caller gives that up.
 pub(in crate::store) async fn record_calls(
     db: &mut SqliteConnection,
+    kept: &KeptBook,
     calls: &[Call],
     now: Timestamp,
 ) -> Result<Recorded> {
     let runs = open_runs(db, calls).await?;
     let calls = with_step_agents(db, calls).await?;
-    let mut book = PriceBook::default();
-    let archived = archived_calls(db, runs.keys().copied()).await?;
+    let mut book = PriceBook::take(kept, db).await?;
+    let archived = archived_calls(db, &runs).await?;
     // As if all others were new; only when one is not are the known ones read.
     let (fresh, mut recorded) = sort_out(&calls, &Known::new(), &archived);
     let mut priced = price(db, &mut book, fresh).await?;
@@ -58,6 +60,7 @@ pub(in crate::store) async fn record_calls(
             return Err(Error::database("the journal refuses calls that it does not hold"));
         }
     }
+    book.keep(kept);
     if priced.is_empty() {
         return Ok(recorded);
     }
@@ -116,8 +119,10 @@ async fn open_runs(db: &mut SqliteConnection, calls: &[Call]) -> Result<HashMap<
     }
 
     let ids: BTreeSet<RunId> = calls.iter().map(|c| c.run_id).collect();
-    let rows: Vec<(RunId, String, bool)> = sqlx::query_as(
-        "select r.run_id, r.pipeline, r.completed_at is not null
+    let rows: Vec<(RunId, String, bool, bool)> = sqlx::query_as(
+        "select
+           r.run_id, r.pipeline, r.completed_at is not null,
+           exists (select 1 from archived_part p where p.run_id = r.run_id)
          from json_each($1) j
          join pipeline_run r on r.run_id = unhex(j.value)",
     )
@@ -126,7 +131,7 @@ async fn open_runs(db: &mut SqliteConnection, calls: &[Call]) -> Result<HashMap<
     .await?;
     let runs: HashMap<RunId, RunFacts> = rows
         .into_iter()
-        .map(|(id, pipeline, is_finished)| (id, RunFacts { pipeline, is_finished }))
+        .map(|(id, pipeline, is_finished, has_archive)| (id, RunFacts { pipeline, is_finished, has_archive }))
         .collect();
     if let Some(call) = calls.iter().find(|call| !runs.contains_key(&call.run_id)) {
         return Err(unknown_run(call.run_id));
@@ -179,16 +184,10 @@ async fn with_step_agents(db: &mut SqliteConnection, calls: &[Call]) -> Result<V
 /// The calls of these runs that are in archives.
 async fn archived_calls(
     db: &mut SqliteConnection,
-    runs: impl Iterator<Item = RunId>,
+    runs: &HashMap<RunId, RunFacts>,
 ) -> Result<HashSet<(RunId, CallId)>> {
-    let with_archive: Vec<RunId> = sqlx::query_scalar(
-        "select distinct p.run_id from json_each($1) j join archived_part p on p.run_id = unhex(j.value)",
-    )
-    .bind(json!(runs.map(|id| hex(id.0)).collect::<Vec<_>>()).to_string())
-    .fetch_all(&mut *db)
-    .await?;
     let mut archived = HashSet::new();
-    for run_id in with_archive {
+    for run_id in runs.iter().filter(|(_, facts)| facts.has_archive).map(|(id, _)| *id) {
         archived.extend(archived_ids(db, run_id).await?.into_iter().map(|call_id| (run_id, call_id)));
     }
     Ok(archived)

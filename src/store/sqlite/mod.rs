@@ -5,7 +5,7 @@
 //! than a row.
 
 pub(super) mod calls;
-mod price;
+pub(super) mod price;
 
 use super::prices::who;
 use super::prompts::RecordedReference;
@@ -38,7 +38,7 @@ impl SqliteStore {
 
     pub(super) async fn record_calls(&self, calls: &[Call], mut sent: Vec<SentRow>) -> Result<Recorded> {
         let mut tx = self.begin().await?;
-        let mut recorded = calls::record_calls(&mut tx, calls, self.clock.now()).await?;
+        let mut recorded = calls::record_calls(&mut tx, &self.prices, calls, self.clock.now()).await?;
         sent.retain(|row| !recorded.conflict.contains(&row.key()));
         recorded.conflict.extend(SqliteStore::record_prompts(&mut tx, &sent).await?.conflict);
         tx.commit().await?;

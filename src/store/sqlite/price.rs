@@ -11,10 +11,14 @@ use crate::pricing::{EntryKey, PriceEntry, PricingState, price, select};
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The prices that one transaction has looked up.
-#[derive(Default)]
-pub(super) struct PriceBook {
+/// The prices that have been looked up. Names and prices are only ever added to: as long as neither has a new row, what was
+/// looked up holds.
+#[derive(Debug, Default)]
+pub(in crate::store) struct PriceBook {
+    /// The last rows of `model_alias` and `model_price` that it knows of.
+    until: (Option<i64>, Option<i64>),
     names: HashMap<(String, String), Option<EntryKey>>,
     entries: HashMap<EntryKey, Vec<PriceEntry>>,
 }
@@ -27,9 +31,27 @@ pub(super) struct CallPrice {
     pub price_id: Option<i64>,
 }
 
+/// The book of the last batch, for the next one: a look-up costs as much as a hundred rows.
+pub(in crate::store) type KeptBook = Arc<Mutex<PriceBook>>;
+
 impl PriceBook {
+    /// The kept book, if it still holds, for use in a transaction; [`PriceBook::keep`] puts it back.
+    pub async fn take(kept: &KeptBook, db: &mut SqliteConnection) -> Result<Self> {
+        let until = sqlx::query_as(
+            "select (select max(alias_id) from model_alias), (select max(price_id) from model_price)",
+        )
+        .fetch_one(db)
+        .await?;
+        let book = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(if book.until == until { book } else { Self { until, ..Self::default() } })
+    }
+
+    pub fn keep(self, kept: &KeptBook) {
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = self;
+    }
+
     /// What `call` costs by the catalogue in force when it was made.
-    pub async fn price(&mut self, db: &mut SqliteConnection, call: &Call) -> Result<CallPrice> {
+    pub(super) async fn price(&mut self, db: &mut SqliteConnection, call: &Call) -> Result<CallPrice> {
         let name = (call.provider.clone(), call.model.clone());
         let key = if let Some(key) = self.names.get(&name) {
             key.clone()
