@@ -65,6 +65,9 @@ alter table spend_rollup
     (lane | llm_calls | input_tokens | cache_read_tokens | cache_write_tokens | cache_write_long_tokens | output_tokens
      | reasoning_tokens | embedding_tokens | web_searches) >= 0);
 
+-- Most rows of the rollup are settled and stay as they are: half of each page is too much room for the few that change.
+alter table spend_rollup set (fillfactor = 80);
+
 -- A writer has a lane of its own, by the number of its server process, so that many at once need not look through those
 -- that others hold. It is made when no other is free; whoever is alone uses what is there.
 create function new_lane(bucket integer, pipeline text, agent text, provider text, model text) returns integer
