@@ -12,16 +12,13 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
 };
-use sqlx::{Connection, Either, Execute, Executor, PgConnection, PgPool, Postgres, Row, SqlStr, Transaction};
+use sqlx::{Either, Execute, Executor, PgConnection, PgPool, Postgres, Row, SqlStr, Transaction};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// The most connections of one process.
 const AT_MOST: u32 = 4;
-
-/// How long a connection is taken to be alive after it was used.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// A setting that means nothing: whether it arrives tells a server from a pooler, which drops or refuses it.
 const MARK: &str = "asmm.straight";
@@ -77,16 +74,6 @@ impl Connections {
             .min_connections(0)
             .max_connections(AT_MOST)
             .acquire_timeout(patience)
-            // A connection that was in use a moment ago needs no asking whether it is alive.
-            .test_before_acquire(false)
-            .before_acquire(|connection, its| {
-                Box::pin(async move {
-                    if its.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_with(options)
             .await?;
         Ok(Self { pool, is_pooled })
