@@ -37,7 +37,7 @@ enum Part {
 /// Measures the ledger on SQLite, and on Postgres if `ASMM_BENCH_POSTGRES_URL` names a server
 #[derive(Parser)]
 struct Options {
-    /// Fewer rounds, and 100,000 calls instead of a million
+    /// Fewer rounds, and 100,000 calls instead of ten million
     #[arg(long)]
     quick: bool,
     /// How many calls the reports look at
@@ -62,7 +62,7 @@ impl Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let (rounds, calls) = if options.quick { (5, 100_000) } else { (11, 1_000_000) };
+    let (rounds, calls) = if options.quick { (5, 100_000) } else { (7, 10_000_000) };
     let calls = options.calls.unwrap_or(calls);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
