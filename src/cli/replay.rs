@@ -149,7 +149,8 @@ impl Selection {
 pub(super) async fn run(ctx: &Ctx, args: ReplayArgs) -> Result<Exit> {
     let store = ctx.store().await?;
     let run = store.run_named(&args.run).await?;
-    for line in whereabouts(&store.archives_of(run.run_id).await?) {
+    let archives = store.archives_of(run.run_id).await?;
+    for line in whereabouts(&archives) {
         say(&format!("note: {line}"));
     }
     let with = match &args.with {
@@ -164,7 +165,8 @@ pub(super) async fn run(ctx: &Ctx, args: ReplayArgs) -> Result<Exit> {
     if args.execute.execute {
         return execute::run(ctx, (&store, &run), selection, with.as_ref(), args.execute).await;
     }
-    match show(ctx, &store, &run, selection, with.as_ref(), &args).await {
+    let calls_away = archives.iter().map(|archive| archive.calls).sum();
+    match show(ctx, (&store, &run, calls_away), selection, with.as_ref(), &args).await {
         Err(error) if is_closed_pipe(&error) => Ok(Exit::Fine),
         outcome => outcome,
     }
@@ -172,16 +174,14 @@ pub(super) async fn run(ctx: &Ctx, args: ReplayArgs) -> Result<Exit> {
 
 async fn show(
     ctx: &Ctx,
-    store: &Store,
-    run: &Run,
+    // Of an archived call only what was sent may be here: in the end, how many of which nothing is.
+    (store, run, mut archived): (&Store, &Run, u64),
     mut selection: Selection,
     with: Option<&(Content, PromptVersion)>,
     args: &ReplayArgs,
 ) -> Result<Exit> {
     let mut writer = Writer::new(run, args.format, args.verify, ctx.style().color);
     let mut tally = Tally::default();
-    // Of an archived call only what was sent may be here. What is left of these is not.
-    let mut archived = store.archives_of(run.run_id).await?.iter().map(|archive| archive.calls).sum::<u64>();
     let mut replay = store.replay(run.run_id);
     while let Some(call) = replay.next().await? {
         archived = archived.saturating_sub(u64::from(!call.has_call));

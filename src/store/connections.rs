@@ -42,8 +42,9 @@ impl Connections {
         match Self::connect(straight, patience, false).await {
             Ok(connections) => {
                 // In one message: a pooler could part a statement that is prepared first.
-                let row = sqlx::raw_sql(LOOK).fetch_one(&connections.pool).await?;
-                let arrived: bool = row.try_get(0)?;
+                let mut lease = connections.lease().await?;
+                let arrived: bool = sqlx::raw_sql(LOOK).fetch_one(&mut *lease).await?.try_get(0)?;
+                lease.commit().await?;
                 if arrived {
                     return Ok(connections);
                 }
