@@ -8,8 +8,10 @@ use asmm::domain::{Call, Event, RunId, Timestamp, Window};
 use asmm::store::{Filter, RunOrder, SpendBy, Store};
 use std::time::Instant;
 
-/// Events of one `Store::apply`.
+/// Events at once.
 const CHUNK: usize = 10_000;
+/// Connections at once, as `asmm import` has them.
+const CONNECTIONS: usize = 4;
 
 /// Brings `calls` calls in as an import does, and the same calls into the bare table.
 pub(crate) fn load(target: &Target, count: u64, results: &mut Results) -> Result<()> {
@@ -25,7 +27,7 @@ pub(crate) fn load(target: &Target, count: u64, results: &mut Results) -> Result
         while waiting.len() >= CHUNK || (day + 1 == DAYS && !waiting.is_empty()) {
             let chunk: Vec<Event> = waiting.drain(..CHUNK.min(waiting.len())).collect();
             let began = Instant::now();
-            let applied = client.wait_for(client.store().apply(&chunk))?;
+            let applied = client.wait_for(client.store().apply_over(&chunk, CONNECTIONS))?;
             let time = began.elapsed();
             if let Some((place, error)) = applied.refused.first() {
                 return Err(format!("event {place} of a chunk was refused: {error}").into());

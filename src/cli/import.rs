@@ -99,6 +99,8 @@ pub(crate) async fn run(ctx: &Ctx, command: ImportCommand) -> Result<Exit> {
 const CHUNK: usize = 4000;
 /// Lines that are no events can be long: so many bytes of them go at once.
 const CHUNK_BYTES: usize = 4 << 20;
+/// Over so many connections, if the ledger has them.
+const CONNECTIONS: usize = 4;
 /// How many chunks may wait for the ledger: enough to keep it busy, few enough to bound memory.
 const WAITING: usize = 2;
 
@@ -197,7 +199,7 @@ async fn apply(
             Err(error) => imported.complaints.add(file, line, in_one_line(&error)),
         }
     }
-    let applied = store.apply(&events).await?;
+    let applied = store.apply_over(&events, CONNECTIONS).await?;
     for (run_id, call_id) in &applied.calls.conflict {
         let what = format!("call `{call_id}` of run `{run_id}` is recorded with other contents, which stay");
         imported.complaints.add_file(file, what);

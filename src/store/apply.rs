@@ -4,11 +4,13 @@
 //! change that is refused does not hold up the others. On SQLite a chunk is one transaction: a commit
 //! there costs as much as a thousand rows.
 
+use super::lanes::lanes_of;
 use super::sent::{SentRow, Versions};
 use super::sqlite::{self, calls};
 use super::{MAX_BATCH, PostgresStore, Recorded, SqliteStore, Store};
 use crate::domain::{Call, Event, FinishStep, GuardEvent, StartStep, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
+use futures_util::future::try_join_all;
 use sqlx::SqliteConnection;
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -30,10 +32,43 @@ impl Store {
     /// When the ledger cannot be reached or fails; on SQLite the chunk is then not applied at all, on
     /// Postgres a part of it may be. Applying it again is safe.
     pub async fn apply<E: Borrow<Event> + Sync>(&self, changes: &[E]) -> Result<Applied> {
+        self.apply_over(changes, 1).await
+    }
+
+    /// [`Store::apply`] over several connections at once, which a Postgres with cores to spare takes in faster; what
+    /// belongs to a run stays in order. `SQLite` has one writer, whatever is asked for.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub async fn apply_over<E: Borrow<Event> + Sync>(
+        &self,
+        changes: &[E],
+        connections: usize,
+    ) -> Result<Applied> {
+        let changes: Vec<&Event> = changes.iter().map(Borrow::borrow).collect();
+        let count = if matches!(self, Store::Sqlite(_)) { 1 } else { connections.max(1) };
+        let mut lanes = vec![(Vec::new(), Vec::new()); count];
+        for (place, lane) in lanes_of(&changes, count).into_iter().enumerate() {
+            lanes[lane].0.push(place);
+            lanes[lane].1.push(changes[place]);
+        }
+        lanes.retain(|(places, _)| !places.is_empty());
+        let outcomes =
+            try_join_all(lanes.iter().map(async |(_, changes)| self.apply_in_lane(changes).await)).await?;
+        let mut applied = Applied::default();
+        for ((places, _), outcome) in lanes.iter().zip(outcomes) {
+            applied.calls += outcome.calls;
+            applied.refused.extend(outcome.refused.into_iter().map(|(nth, error)| (places[nth], error)));
+        }
+        applied.refused.sort_by_key(|(place, _)| *place);
+        Ok(applied)
+    }
+
+    async fn apply_in_lane(&self, changes: &[&Event]) -> Result<Applied> {
         let now = self.now();
         let mut applied = Applied::default();
         let mut valid: Vec<(usize, &Event)> = Vec::with_capacity(changes.len());
-        for (place, change) in changes.iter().map(Borrow::borrow).enumerate() {
+        for (place, change) in changes.iter().copied().enumerate() {
             match change.check(now) {
                 Ok(()) => valid.push((place, change)),
                 Err(error) => applied.refused.push((place, error)),
@@ -50,7 +85,6 @@ impl Store {
             Store::Postgres(s) => s.apply(chunk, &mut applied).await?,
             Store::Sqlite(s) => s.apply_in_one(chunk, &mut applied).await?,
         }
-        applied.refused.sort_by_key(|(place, _)| *place);
         Ok(applied)
     }
 

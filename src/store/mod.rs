@@ -13,6 +13,7 @@ mod connections;
 mod explain;
 mod failure;
 mod guard;
+mod lanes;
 mod laws;
 mod migrate;
 mod names;

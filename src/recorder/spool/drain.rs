@@ -3,12 +3,11 @@
 use super::record::{Piece, Pieces};
 use super::segment::{self, Segment};
 use super::{Aside, Spool, to_json};
-use crate::domain::{Event, RunId, Timestamp};
+use crate::domain::{Event, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::mask_secrets;
 use crate::recorder::Door;
 use crate::store::{Applied, Store};
-use futures_util::future::try_join_all;
 use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::path::Path;
@@ -111,9 +110,6 @@ pub(crate) fn no_answer(patience: Duration) -> Error {
         .hint("is the database overloaded, or another process holding it?")
 }
 
-/// Events for one connection, each with its place among those given.
-type Lane<'e> = Vec<(Option<usize>, Cow<'e, Event>)>;
-
 async fn deliver_now<E: Borrow<Event> + Sync>(
     store: &Store,
     door: &Mutex<Door>,
@@ -121,18 +117,18 @@ async fn deliver_now<E: Borrow<Event> + Sync>(
     how: How,
 ) -> Result<Vec<Undelivered>> {
     let mut undelivered = Vec::new();
-    let mut lanes: Vec<Lane<'_>> = vec![Vec::new(); how.lanes.max(1)];
-    let places = lanes_of(events, lanes.len());
-    for (place, (event, lane)) in events.iter().map(Borrow::borrow).zip(places).enumerate() {
+    // Each with its place among those given.
+    let mut ready: Vec<(Option<usize>, Cow<'_, Event>)> = Vec::with_capacity(events.len());
+    for (place, event) in events.iter().map(Borrow::borrow).enumerate() {
         if how.are_ours && !Door::is_for(event) {
-            lanes[lane].push((Some(place), Cow::Borrowed(event)));
+            ready.push((Some(place), Cow::Borrowed(event)));
             continue;
         }
         match door.lock().await.admit(Some(store), event.clone()).await {
             Ok(admitted) => {
                 // The first is the event; what follows it is what the guard decided about it.
                 let places = std::iter::once(Some(place)).chain(std::iter::repeat(None));
-                lanes[lane].extend(places.zip(admitted.into_iter().map(Cow::Owned)));
+                ready.extend(places.zip(admitted.into_iter().map(Cow::Owned)));
             }
             Err(error) if error.is_of_the_ledger() => return Err(error),
             Err(error) => undelivered.push(Undelivered {
@@ -142,20 +138,16 @@ async fn deliver_now<E: Borrow<Event> + Sync>(
             }),
         }
     }
-    lanes.retain(|lane| !lane.is_empty());
-    let applied = try_join_all(lanes.iter().map(async |lane| {
-        let events: Vec<&Event> = lane.iter().map(|(_, event)| event.as_ref()).collect();
-        store.apply(&events).await
-    }))
-    .await?;
-    for (lane, applied) in lanes.into_iter().zip(applied) {
-        undelivered.extend(not_applied(lane, applied));
-    }
+    let applied = {
+        let events: Vec<&Event> = ready.iter().map(|(_, event)| event.as_ref()).collect();
+        store.apply_over(&events, how.lanes).await?
+    };
+    undelivered.extend(not_applied(ready, applied));
     Ok(undelivered)
 }
 
-/// The events of a lane that are not in the ledger.
-fn not_applied(lane: Lane<'_>, applied: Applied) -> Vec<Undelivered> {
+/// Those that are not in the ledger.
+fn not_applied(events: Vec<(Option<usize>, Cow<'_, Event>)>, applied: Applied) -> Vec<Undelivered> {
     let mut fates: HashMap<usize, Fate> = HashMap::new();
     for (number, error) in applied.refused {
         let waits = error.kind() == ErrorKind::NotFound;
@@ -167,50 +159,18 @@ fn not_applied(lane: Lane<'_>, applied: Applied) -> Vec<Undelivered> {
             Event::Prompt(sent) => (sent.run_id, sent.call_id) == key,
             _ => false,
         };
-        if let Some(number) = lane.iter().rposition(|(_, event)| is_it(event)) {
+        if let Some(number) = events.iter().rposition(|(_, event)| is_it(event)) {
             fates.insert(number, Fate::Refused(conflict(&key.1)));
         }
     }
     if fates.is_empty() {
         return Vec::new();
     }
-    let undelivered = lane.into_iter().enumerate().filter_map(|(number, (place, event))| {
+    let undelivered = events.into_iter().enumerate().filter_map(|(number, (place, event))| {
         let fate = fates.remove(&number)?;
         Some(Undelivered { place, event: event.into_owned(), fate })
     });
     undelivered.collect()
-}
-
-/// Which connection each event goes over: a run's all over one, so that they stay in order, and each connection gets
-/// about as much as the others, as the slowest one is waited for.
-fn lanes_of<E: Borrow<Event>>(events: &[E], lanes: usize) -> Vec<usize> {
-    let runs: Vec<Option<RunId>> = events.iter().map(|event| run_of(event.borrow())).collect();
-    let mut sizes: HashMap<Option<RunId>, usize> = HashMap::new();
-    for run in &runs {
-        *sizes.entry(*run).or_default() += 1;
-    }
-    let mut largest_first: Vec<_> = sizes.into_iter().collect();
-    largest_first.sort_by_key(|(run, size)| (std::cmp::Reverse(*size), *run));
-    let mut loads = vec![0; lanes];
-    let mut lane_of_run = HashMap::with_capacity(largest_first.len());
-    for (run, size) in largest_first {
-        let lane = (0..lanes).min_by_key(|lane| loads[*lane]).unwrap_or_default();
-        loads[lane] += size;
-        lane_of_run.insert(run, lane);
-    }
-    runs.iter().map(|run| lane_of_run.get(run).copied().unwrap_or_default()).collect()
-}
-
-fn run_of(event: &Event) -> Option<RunId> {
-    match event {
-        Event::Run(run) => Some(run.run_id),
-        Event::Step(step) => Some(step.run_id),
-        Event::Call(call) => Some(call.run_id),
-        Event::Prompt(sent) => Some(sent.run_id),
-        Event::Finish(finish) => Some(finish.run_id),
-        Event::FinishStep(finish) => Some(finish.run_id),
-        Event::Guard(event) => event.run_id,
-    }
 }
 
 pub(crate) fn conflict(call_id: &impl std::fmt::Display) -> Error {
