@@ -176,16 +176,13 @@ fn a_secret_in_a_template_is_reported() {
 #[test]
 fn sql_comes_in_unscanned() {
     let db = TestDb::postgres();
-    let store = block_on(async {
-        let store = open(&db).await;
-        store.start_run(&start(1)).await.unwrap();
-        store
-    });
+    block_on(async { open(&db).await.start_run(&start(1)).await }).unwrap();
     let call = json!([{"run_id": run_id(1), "call_id": call_id(1), "model": "gpt-4o", "called_at": now(),
                        "prompt": {"messages": [{"role": "user", "content": email(1)}]}}]);
     crate::support::psql(&format!("select record_calls('{call}')"), &db.schema).success();
     block_on(async {
         let window = asmm::domain::Window::last_days(3, now().plus_micros(1), chrono_tz::UTC).unwrap();
+        let store = open(&db).await; // a connection lives no longer than the runtime that made it
         assert_eq!(store.guard_coverage(&window, None).await.unwrap()[0].unscanned, 1);
     });
     assert_eq!(sweep(&db, &["--redact"]).1["redacted"], 1);
