@@ -7,6 +7,8 @@ pub mod claude_code;
 mod complaints;
 pub mod lines;
 pub mod native;
+#[cfg(feature = "cli")]
+pub mod otlp;
 pub mod traces;
 
 pub use complaints::Complaints;

@@ -1,0 +1,391 @@
+//! From spans to calls.
+//!
+//! The answer depends on which spans are given, never on their order: what arrives later is resolved together with what
+//! is known, and the ledger takes over the difference. Spans report one call when
+//!
+//! - they name the same response of the same provider, and went on at the same time. An instrumentation tells of a call
+//!   once: two spans of one scope are one call only if one is inside the other;
+//! - or one is inside the other and at most one of them names a response: what an SDK and an instrumentation around it
+//!   report, if outcome and usage agree.
+//!
+//! A span that names no response and has several calls inside, which together used what it says, repeats them.
+
+use super::{Report, Span, SpanId};
+use crate::domain::{Call, CallId, Outcome, RunId, TokenUsage};
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// How far up ancestors are looked for.
+const MAX_DEPTH: usize = 256;
+
+/// What spans mean.
+#[derive(Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// The calls, by run and id. Each names its pipeline.
+    pub calls: BTreeMap<(RunId, CallId), Call>,
+    /// The conversations of the runs that are traces.
+    pub conversations: BTreeMap<RunId, String>,
+    /// The prompt versions in use, by call.
+    pub prompts: BTreeMap<(RunId, CallId), String>,
+}
+
+/// A place among the spans.
+type Place = usize;
+
+struct Spans<'s> {
+    spans: Vec<&'s Span>,
+    parents: Vec<Option<Place>>,
+    /// Of each span that reports a call, the nearest one around it that does.
+    around: HashMap<Place, Place>,
+}
+
+/// Resolves spans; of two with the same id the first counts.
+pub fn resolve<'s>(spans: impl IntoIterator<Item = &'s Span>) -> Resolved {
+    let spans = Spans::new(spans);
+    let groups = spans.groups();
+    let mut resolved = Resolved::default();
+    let mut named: HashMap<(&str, &str), usize> = HashMap::new();
+    for group in &groups {
+        spans.add_call(group, &mut named, &mut resolved);
+    }
+    resolved
+}
+
+impl<'s> Spans<'s> {
+    fn new(given: impl IntoIterator<Item = &'s Span>) -> Self {
+        let mut spans: Vec<&Span> = given.into_iter().collect();
+        // The order in which everything is decided: by time, then by id.
+        spans.sort_by_key(|span| (span.started_at, span.trace_id, span.span_id));
+        let mut places: HashMap<(Uuid, SpanId), Place> = HashMap::with_capacity(spans.len());
+        for (place, span) in spans.iter().enumerate() {
+            places.entry((span.trace_id, span.span_id)).or_insert(place);
+        }
+        let parent = |(place, span): (Place, &&Span)| {
+            let parent = places.get(&(span.trace_id, span.parent_id?)).copied();
+            parent.filter(|parent| *parent != place)
+        };
+        let parents = spans.iter().enumerate().map(parent).collect();
+        let mut spans = Self { spans, parents, around: HashMap::new() };
+        let reporting = (0..spans.spans.len()).filter(|place| spans.report(*place).is_some());
+        let around = reporting
+            .filter_map(|place| {
+                let around = spans.ancestors(place).skip(1).find(|around| spans.report(*around).is_some())?;
+                Some((place, around))
+            })
+            .collect();
+        spans.around = around;
+        spans
+    }
+
+    fn report(&self, place: Place) -> Option<&'s Report> {
+        self.spans[place].report.as_ref()
+    }
+
+    /// A span and those around it, the nearest first.
+    fn ancestors(&self, place: Place) -> impl Iterator<Item = Place> + '_ {
+        std::iter::successors(Some(place), |place| self.parents[*place]).take(MAX_DEPTH)
+    }
+
+    fn is_inside(&self, inner: Place, outer: Place) -> bool {
+        self.spans[inner].trace_id == self.spans[outer].trace_id
+            && self.ancestors(inner).any(|place| place == outer)
+    }
+
+    /// The spans of each call, in order.
+    fn groups(&self) -> Vec<Vec<Place>> {
+        let mut groups: Vec<Vec<Place>> = Vec::new();
+        let mut group_of: HashMap<Place, usize> = HashMap::new();
+        let mut by_response: HashMap<&str, Vec<usize>> = HashMap::new();
+        for place in 0..self.spans.len() {
+            let Some(response_id) = self.report(place).and_then(|report| report.response_id.as_deref())
+            else {
+                continue;
+            };
+            let known = by_response.entry(response_id).or_default();
+            let group = known.iter().copied().find(|group| self.is_same_response(place, &groups[*group]));
+            let group = group.unwrap_or_else(|| {
+                groups.push(Vec::new());
+                known.push(groups.len() - 1);
+                groups.len() - 1
+            });
+            groups[group].push(place);
+            group_of.insert(place, group);
+        }
+
+        // Those that name no response: from the innermost outwards, so that what is inside is known.
+        let mut nameless: Vec<(usize, Place)> = (0..self.spans.len())
+            .filter(|place| self.report(*place).is_some() && !group_of.contains_key(place))
+            .map(|place| (self.ancestors(place).count(), place))
+            .collect();
+        nameless.sort_unstable_by_key(|(depth, place)| (std::cmp::Reverse(*depth), *place));
+        let mut inside: HashMap<Place, Vec<Place>> = HashMap::new();
+        for (inner, outer) in &self.around {
+            inside.entry(*outer).or_default().push(*inner);
+        }
+        let mut repeats: HashMap<Place, ()> = HashMap::new();
+        for (_, place) in nameless {
+            let mut inner: Vec<usize> = Vec::new();
+            let mut queue = inside.get(&place).cloned().unwrap_or_default();
+            while let Some(next) = queue.pop() {
+                match group_of.get(&next) {
+                    Some(group) => inner.push(*group),
+                    // It repeats what is inside of it, which is then inside of this one.
+                    None => queue.extend(inside.get(&next).into_iter().flatten()),
+                }
+            }
+            inner.sort_unstable();
+            inner.dedup();
+            inner.retain(|group| groups[*group].iter().any(|member| self.contains(place, *member)));
+            match self.place_among(place, &inner, &groups) {
+                Among::Joins(group) => {
+                    groups[group].push(place);
+                    group_of.insert(place, group);
+                }
+                Among::Repeats => {
+                    repeats.insert(place, ());
+                }
+                Among::IsItsOwn => {
+                    groups.push(vec![place]);
+                    group_of.insert(place, groups.len() - 1);
+                }
+            }
+        }
+        // And those inside of one that does name a response.
+        self.join_outer(&mut groups, &mut group_of);
+        for group in &mut groups {
+            group.sort_unstable();
+        }
+        groups.retain(|group| !group.is_empty());
+        groups.sort_unstable();
+        groups
+    }
+
+    /// Calls without a response's id join the one that they are inside of, if that one says the same.
+    fn join_outer(&self, groups: &mut [Vec<Place>], group_of: &mut HashMap<Place, usize>) {
+        for from in 0..groups.len() {
+            let [first, ..] = groups[from][..] else { continue };
+            let is_nameless =
+                groups[from].iter().all(|p| self.report(*p).is_some_and(|report| report.response_id.is_none()));
+            if !is_nameless {
+                continue;
+            }
+            let outer = groups[from].iter().find_map(|place| self.around.get(place)).copied();
+            let Some((outer, into)) = outer.and_then(|outer| Some((outer, *group_of.get(&outer)?))) else {
+                continue;
+            };
+            let names_response = self.report(outer).is_some_and(|report| report.response_id.is_some());
+            if into != from && names_response && self.contains(outer, first) && self.agree(outer, &groups[from])
+            {
+                let members = std::mem::take(&mut groups[from]);
+                for member in &members {
+                    group_of.insert(*member, into);
+                }
+                groups[into].extend(members);
+            }
+        }
+    }
+
+    fn is_same_response(&self, place: Place, group: &[Place]) -> bool {
+        let mut is_same = false;
+        for member in group {
+            let related = self.is_inside(place, *member) || self.is_inside(*member, place);
+            let (one, other) = (self.spans[place], self.spans[*member]);
+            if one.scope == other.scope && !related {
+                return false;
+            }
+            let providers = (self.provider(place), self.provider(*member));
+            let same_provider = providers.0.is_empty() || providers.1.is_empty() || providers.0 == providers.1;
+            is_same |= one.overlaps(other) && (related || same_provider);
+        }
+        is_same
+    }
+
+    fn provider(&self, place: Place) -> &'s str {
+        self.report(place).map_or("", |report| report.provider.as_str())
+    }
+
+    /// Whether a span goes on for as long as one inside it; clocks of one process are one clock.
+    fn contains(&self, outer: Place, inner: Place) -> bool {
+        let (outer, inner) = (self.spans[outer], self.spans[inner]);
+        outer.started_at <= inner.started_at && inner.started_at <= outer.ended_at
+    }
+
+    /// What a span that names no response is to the calls inside of it.
+    fn place_among(&self, place: Place, inner: &[usize], groups: &[Vec<Place>]) -> Among {
+        let report = self.report(place);
+        let is_outer = report.is_some_and(|report| report.is_outer);
+        let usage = report.and_then(|report| report.usage);
+        if inner.is_empty() {
+            return Among::IsItsOwn;
+        }
+        if let [only] = inner
+            && !is_outer
+            && self.agree(place, &groups[*only])
+        {
+            return Among::Joins(*only);
+        }
+        let Some(usage) = usage.filter(|_| !is_outer) else { return Among::Repeats };
+        let mut sum = TokenUsage::default();
+        for group in inner {
+            add(&mut sum, self.usage(&groups[*group]).unwrap_or_default());
+        }
+        // Part of what is inside may still be on its way: it is not counted twice meanwhile.
+        let covers = usage.whole_input() >= sum.whole_input()
+            && usage.whole_output() >= sum.whole_output()
+            && usage.embedding >= sum.embedding;
+        // The last of several attempts, or of several turns, is repeated by some.
+        let is_one = inner.iter().any(|group| self.usage(&groups[*group]).is_some_and(|of| is_alike(&of, &usage)));
+        if covers || is_one { Among::Repeats } else { Among::IsItsOwn }
+    }
+
+    /// Whether a span can be another report of a call: the same outcome, and the same usage where both know it.
+    fn agree(&self, place: Place, group: &[Place]) -> bool {
+        if self.spans[place].outcome() != self.outcome(group) {
+            return false;
+        }
+        let mine = self.report(place).and_then(|report| report.usage);
+        match (mine, self.usage(group)) {
+            (Some(mine), Some(theirs)) => is_alike(&mine, &theirs),
+            _ => true,
+        }
+    }
+
+    fn outcome(&self, group: &[Place]) -> Outcome {
+        let all_failed = group.iter().all(|place| self.spans[*place].is_error);
+        if all_failed { Outcome::Error } else { Outcome::Ok }
+    }
+
+    /// What is known of a call's usage: of each side the largest, and of those the finest.
+    fn usage(&self, group: &[Place]) -> Option<TokenUsage> {
+        group.iter().filter_map(|place| self.report(*place)?.usage).reduce(richer)
+    }
+
+    fn add_call<'n>(
+        &'n self,
+        group: &[Place],
+        named: &mut HashMap<(&'n str, &'n str), usize>,
+        resolved: &mut Resolved,
+    ) {
+        let Some(first) = group.first().copied() else { return };
+        let reports = || group.iter().filter_map(|place| self.report(*place));
+        let first_name = |of: fn(&Report) -> &str| reports().map(of).find(|name| !name.is_empty());
+        let nearest = |of: &dyn Fn(&'s Span) -> bool| self.nearest(group, of);
+        let run = nearest(&|span| span.run_id.is_some()).and_then(|span| span.run_id);
+        // The trace of the report with the most around it knows most.
+        let home = group.iter().copied().max_by_key(|place| {
+            (self.ancestors(*place).take(2).count(), std::cmp::Reverse(*place))
+        });
+        let run_id = run.unwrap_or(RunId(self.spans[home.unwrap_or(first)].trace_id));
+        let provider = first_name(|report| &report.provider).unwrap_or_default();
+        let response_id = reports().find_map(|report| report.response_id.as_deref());
+        let call_id = match response_id {
+            Some(response_id) => {
+                // A server may give an id again: later calls with it are told apart by their first span.
+                let before = named.entry((provider, response_id)).or_default();
+                *before += 1;
+                if *before == 1 {
+                    CallId::derived(&["otel", provider, response_id])
+                } else {
+                    self.id_of_span(first)
+                }
+            }
+            None => self.id_of_span(first),
+        };
+        let model = first_name(|report| &report.model).or_else(|| first_name(|report| &report.asked_model));
+        let agent = nearest(&|span| span.agent.is_some()).and_then(|span| span.agent.clone());
+        let step = nearest(&|span| span.step_id.is_some()).and_then(|span| span.step_id);
+        let pipeline = nearest(&|span| span.pipeline.is_some()).and_then(|span| span.pipeline.clone());
+        let started_at = self.spans[first].started_at;
+        let ended_at = group.iter().map(|place| self.spans[*place].ended_at).max().unwrap_or(started_at);
+        let latency = u64::try_from(ended_at.micros() - started_at.micros()).unwrap_or_default() / 1000;
+        let key = (run_id, call_id);
+        if run.is_none()
+            && let Some(conversation) = nearest(&|span| span.conversation.is_some())
+        {
+            let conversation = conversation.conversation.clone().unwrap_or_default();
+            resolved.conversations.entry(run_id).or_insert(conversation);
+        }
+        if let Some(version) = nearest(&|span| span.prompt_version.is_some()) {
+            resolved.prompts.insert(key, version.prompt_version.clone().unwrap_or_default());
+        }
+        let call = Call {
+            run_id,
+            call_id,
+            step_id: step.filter(|_| run.is_some()),
+            agent: agent.unwrap_or_default(),
+            provider: provider.to_owned(),
+            model: model.unwrap_or("unknown").to_owned(),
+            operation: first_name(|report| &report.operation).unwrap_or("chat").to_owned(),
+            service_tier: first_name(|report| &report.service_tier).unwrap_or("standard").to_owned(),
+            called_at: started_at,
+            usage: self.usage(group),
+            latency_ms: Some(latency),
+            outcome: self.outcome(group),
+            response_id: response_id.map(str::to_owned),
+            pipeline: Some(pipeline.unwrap_or_else(|| "otel".to_owned())),
+            prompt: None,
+        };
+        resolved.calls.insert(key, call);
+    }
+
+    fn id_of_span(&self, place: Place) -> CallId {
+        let span = self.spans[place];
+        CallId::derived(&["otel-span", &span.trace_id.simple().to_string(), &span.span_id.to_string()])
+    }
+
+    /// The nearest span around a call's that says something, those spans included.
+    fn nearest(&self, group: &[Place], says: &dyn Fn(&'s Span) -> bool) -> Option<&'s Span> {
+        let found = group.iter().filter_map(|place| {
+            let (distance, found) = self.ancestors(*place).enumerate().find(|(_, place)| says(self.spans[*place]))?;
+            Some((distance, *place, found))
+        });
+        found.min().map(|(_, _, found)| self.spans[found])
+    }
+}
+
+/// What a span that names no response is to the calls inside of it.
+enum Among {
+    /// Another report of that call.
+    Joins(usize),
+    /// It says together what those say one by one.
+    Repeats,
+    /// A call of its own.
+    IsItsOwn,
+}
+
+/// The same tokens on each side, however finely told.
+fn is_alike(one: &TokenUsage, other: &TokenUsage) -> bool {
+    one.whole_input() + one.embedding == other.whole_input() + other.embedding
+        && one.whole_output() == other.whole_output()
+}
+
+/// Of two reports of one call, on each side the larger one; of equal ones the finer.
+fn richer(one: TokenUsage, other: TokenUsage) -> TokenUsage {
+    let input_rank = |usage: &TokenUsage| {
+        (usage.whole_input(), u64::MAX - usage.input, usage.cache_write_long, usage.cache_read)
+    };
+    let output_rank = |usage: &TokenUsage| (usage.whole_output(), usage.reasoning);
+    let input = if input_rank(&other) > input_rank(&one) { &other } else { &one };
+    let output = if output_rank(&other) > output_rank(&one) { &other } else { &one };
+    TokenUsage {
+        input: input.input,
+        cache_read: input.cache_read,
+        cache_write: input.cache_write,
+        cache_write_long: input.cache_write_long,
+        output: output.output,
+        reasoning: output.reasoning,
+        embedding: one.embedding.max(other.embedding),
+        web_searches: one.web_searches.max(other.web_searches),
+    }
+}
+
+fn add(sum: &mut TokenUsage, usage: TokenUsage) {
+    sum.input += usage.input;
+    sum.cache_read += usage.cache_read;
+    sum.cache_write += usage.cache_write;
+    sum.cache_write_long += usage.cache_write_long;
+    sum.output += usage.output;
+    sum.reasoning += usage.reasoning;
+    sum.embedding += usage.embedding;
+    sum.web_searches += usage.web_searches;
+}
