@@ -4,6 +4,7 @@ with chain as (
   select
     e.*,
     lag(e.price_event_id) over w as event_previous,
+    lag(e.recorded_at) over w as recorded_previous,
     lag(e.state_after) over w as state_previous,
     lag(e.price_after) over w as price_previous,
     lag(e.cost_after) over w as cost_previous
@@ -20,6 +21,12 @@ select
 from chain e
 join llm_call c on c.run_id = e.run_id and c.call_id = e.call_id
 where e.event_previous is not null
+  -- What was withdrawn in between is another call.
+  and not exists (
+    select 1
+    from withdrawn_call v
+    where v.run_id = e.run_id and v.call_id = e.call_id
+      and v.withdrawn_at >= e.recorded_previous and v.withdrawn_at <= e.recorded_at)
   and (e.state_before <> e.state_previous
        or e.price_before is distinct from e.price_previous
        or e.cost_before is distinct from e.cost_previous)

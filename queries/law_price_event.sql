@@ -12,6 +12,11 @@ where not exists (
     select 1
     from price_event later
     where later.run_id = e.run_id and later.call_id = e.call_id and later.price_event_id > e.price_event_id)
+  -- What was withdrawn since is another call.
+  and not exists (
+    select 1
+    from withdrawn_call w
+    where w.run_id = e.run_id and w.call_id = e.call_id and w.withdrawn_at >= e.recorded_at)
   and (c.pricing_state <> e.state_after
        or c.price_id is distinct from e.price_after
        or c.cost_pico is distinct from e.cost_after)

@@ -1,5 +1,5 @@
--- Rollup rows that are not the sums of the journal's calls, missing and superfluous ones included: bucket, pipeline,
--- agent, provider and model, what the rollup holds, what the calls sum to.
+-- Rollup rows that are not the sums of the journal's calls, missing and superfluous ones included (but not sums of
+-- nothing, which withdrawn calls leave): bucket, pipeline, agent, provider and model, what the rollup holds, what the calls sum to.
 with side as (
   select
     bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
@@ -42,8 +42,7 @@ select
     || cast(sum(case when sign < 0 then cost_pico else 0 end) as text) || ' picodollars' end as expected
 from side
 group by bucket, pipeline, agent, provider, model
-having min(sign) > 0
-    or sum(sign * llm_calls) <> 0
+having sum(sign * llm_calls) <> 0
     or sum(sign * unpriced_calls) <> 0
     or sum(sign * input_tokens) <> 0
     or sum(sign * cache_read_tokens) <> 0

@@ -28,3 +28,5 @@ where s.bucket >= $1
   and ($11 is null or s.provider = $11)
   and ($12 is null or s.model = $12)
 group by 1, 2, 3, 4, 5
+-- What was withdrawn leaves sums of nothing.
+having sum(s.llm_calls) > 0

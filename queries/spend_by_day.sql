@@ -38,3 +38,5 @@ where ($8 is null or s.pipeline = $8)
   and ($10 is null or s.provider = $10)
   and ($11 is null or s.model = $11)
 group by 1, 2, 3, 4, 5
+-- What was withdrawn leaves sums of nothing.
+having sum(s.llm_calls) > 0

@@ -27,7 +27,7 @@ pub use id::{CallId, RunId, StepId};
 pub use money::Usd;
 pub use name::{MAX_NAME_CHARS, optional_name, required_name};
 pub use prompt::{CallPrompt, MAX_TEXT_BYTES, Sanitisation, SentPrompt};
-pub use span::{Report, Resolved, Span, SpanId, as_name, resolve};
+pub use span::{Report, Resolved, Span, SpanId, SpanRun, as_name, resolve};
 pub use status::Status;
 pub use time::Timestamp;
 pub use usage::{MAX_COUNT, TokenKind, TokenUsage};

@@ -5,7 +5,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use resolve::{Resolved, resolve};
+pub use resolve::{Resolved, SpanRun, resolve};
 
 use super::{MAX_NAME_CHARS, Outcome, RunId, StepId, Timestamp, TokenUsage, optional_name, required_name};
 use crate::error::{Error, Result};

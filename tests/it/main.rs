@@ -18,6 +18,7 @@ mod features;
 mod ground;
 mod guard;
 mod laws;
+mod otlp;
 mod pooler;
 mod prompts;
 mod prompts_python;

@@ -11,7 +11,7 @@
 //! A span that names no response and has several calls inside, which together used what it says, repeats them.
 
 use super::{Report, Span, SpanId};
-use crate::domain::{Call, CallId, Outcome, RunId, TokenUsage};
+use crate::domain::{Call, CallId, Outcome, RunId, StartStep, Status, StepId, Timestamp, TokenUsage};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
@@ -23,10 +23,23 @@ const MAX_DEPTH: usize = 256;
 pub struct Resolved {
     /// The calls, by run and id. Each names its pipeline.
     pub calls: BTreeMap<(RunId, CallId), Call>,
-    /// The conversations of the runs that are traces.
-    pub conversations: BTreeMap<RunId, String>,
-    /// The prompt versions in use, by call.
-    pub prompts: BTreeMap<(RunId, CallId), String>,
+    /// The runs that they belong to.
+    pub runs: BTreeMap<RunId, SpanRun>,
+    /// The steps that they belong to.
+    pub steps: BTreeMap<(RunId, StepId), StartStep>,
+}
+
+/// A run, as far as spans tell of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpanRun {
+    /// Which pipeline it executes.
+    pub pipeline: String,
+    /// When the first of its spans that is known started.
+    pub started_at: Timestamp,
+    /// The conversation it is a part of, if the run is a trace.
+    pub conversation: Option<String>,
+    /// How and when it ended: when the run is a trace and its root is known.
+    pub end: Option<(Status, Timestamp)>,
 }
 
 /// A place among the spans.
@@ -48,6 +61,7 @@ pub fn resolve<'s>(spans: impl IntoIterator<Item = &'s Span>) -> Resolved {
     for group in &groups {
         spans.add_call(group, &mut named, &mut resolved);
     }
+    spans.complete(&mut resolved.runs);
     resolved
 }
 
@@ -292,27 +306,28 @@ impl<'s> Spans<'s> {
             None => self.id_of_span(first),
         };
         let model = first_name(|report| &report.model).or_else(|| first_name(|report| &report.asked_model));
-        let agent = nearest(&|span| span.agent.is_some()).and_then(|span| span.agent.clone());
-        let step = nearest(&|span| span.step_id.is_some()).and_then(|span| span.step_id);
+        let agent = nearest(&|span| span.agent.is_some()).and_then(|span| span.agent.clone()).unwrap_or_default();
         let pipeline = nearest(&|span| span.pipeline.is_some()).and_then(|span| span.pipeline.clone());
+        let pipeline = pipeline.unwrap_or_else(|| "otel".to_owned());
         let started_at = self.spans[first].started_at;
         let ended_at = group.iter().map(|place| self.spans[*place].ended_at).max().unwrap_or(started_at);
         let latency = u64::try_from(ended_at.micros() - started_at.micros()).unwrap_or_default() / 1000;
-        let key = (run_id, call_id);
-        if run.is_none()
-            && let Some(conversation) = nearest(&|span| span.conversation.is_some())
-        {
-            let conversation = conversation.conversation.clone().unwrap_or_default();
-            resolved.conversations.entry(run_id).or_insert(conversation);
-        }
-        if let Some(version) = nearest(&|span| span.prompt_version.is_some()) {
-            resolved.prompts.insert(key, version.prompt_version.clone().unwrap_or_default());
-        }
+        let conversation = nearest(&|span| span.conversation.is_some() && run.is_none());
+        let conversation = conversation.and_then(|span| span.conversation.clone());
+        let of_run = resolved.runs.entry(run_id).or_insert_with(|| SpanRun {
+            pipeline: pipeline.clone(),
+            started_at,
+            conversation: None,
+            end: None,
+        });
+        of_run.started_at = of_run.started_at.min(started_at);
+        of_run.conversation = of_run.conversation.take().or(conversation);
+        let step = self.step(group, run_id, &agent);
         let call = Call {
             run_id,
             call_id,
-            step_id: step.filter(|_| run.is_some()),
-            agent: agent.unwrap_or_default(),
+            step_id: step.as_ref().map(|step| step.step_id),
+            agent,
             provider: provider.to_owned(),
             model: model.unwrap_or("unknown").to_owned(),
             operation: first_name(|report| &report.operation).unwrap_or("chat").to_owned(),
@@ -322,10 +337,45 @@ impl<'s> Spans<'s> {
             latency_ms: Some(latency),
             outcome: self.outcome(group),
             response_id: response_id.map(str::to_owned),
-            pipeline: Some(pipeline.unwrap_or_else(|| "otel".to_owned())),
+            pipeline: None,
             prompt: None,
         };
-        resolved.calls.insert(key, call);
+        if let Some(step) = step {
+            resolved.steps.entry((run_id, step.step_id)).or_insert(step);
+        }
+        resolved.calls.insert((run_id, call_id), call);
+    }
+
+    /// The step that a call belongs to: the one that is named, or the span that says which prompt version it uses.
+    fn step(&self, group: &[Place], run_id: RunId, agent: &str) -> Option<StartStep> {
+        let version = self.nearest(group, &|span| span.prompt_version.is_some());
+        let named = self.nearest(group, &|span| span.step_id.is_some());
+        let span = named.or(version)?;
+        let trace = span.trace_id.simple().to_string();
+        let derived = || StepId::derived(&["otel-step", &trace, &span.span_id.to_string()]);
+        Some(StartStep {
+            run_id,
+            step_id: span.step_id.unwrap_or_else(derived),
+            step: Some(span.name.clone()).filter(|name| !name.is_empty()).unwrap_or_else(|| "span".to_owned()),
+            agent: agent.to_owned(),
+            prompt_version: version.and_then(|span| span.prompt_version.clone()),
+            attempt: 1,
+            started_at: Some(span.started_at),
+            status: None,
+            completed_at: None,
+        })
+    }
+
+    /// What all spans of a trace say about the run that it is.
+    fn complete(&self, runs: &mut BTreeMap<RunId, SpanRun>) {
+        for span in &self.spans {
+            let Some(run) = runs.get_mut(&RunId(span.trace_id)) else { continue };
+            run.started_at = run.started_at.min(span.started_at);
+            if span.parent_id.is_none() && run.end.is_none() {
+                let status = if span.is_error { Status::Failed } else { Status::Succeeded };
+                run.end = Some((status, span.ended_at));
+            }
+        }
     }
 
     fn id_of_span(&self, place: Place) -> CallId {

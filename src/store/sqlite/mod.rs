@@ -6,6 +6,7 @@
 
 pub(super) mod calls;
 pub(super) mod price;
+pub(super) mod withdraw;
 
 use super::prices::who;
 use super::prompts::RecordedReference;
@@ -14,7 +15,7 @@ use super::sent::SentRow;
 use super::settle::settle_now_and_then;
 use super::{PriceScope, PromptVersion, Recorded, Repriced, Run, SqliteStore, Step};
 use crate::domain::{Call, FinishRun, FinishStep, RunId, StartRun, StartStep, Status, StepId, Timestamp};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::{Reference, VersionRef};
 use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -118,6 +119,24 @@ pub(super) async fn start_step(db: &mut SqliteConnection, step: &StartStep, now:
             step.step_id, step.run_id
         ))
         .hint("a step's name, agent, attempt, prompt version and start never change; use a new step id")),
+    }
+}
+
+/// Starts a step if it is not there; with its prompt version, if there is such a one.
+pub(super) async fn open_span_step(
+    db: &mut SqliteConnection,
+    step: &StartStep,
+    now: Timestamp,
+) -> Result<()> {
+    if find_step(db, step.run_id, step.step_id).await?.is_some() {
+        return Ok(());
+    }
+    match start_step(db, step, now).await {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Input) => {
+            let step = StartStep { prompt_version: None, ..step.clone() };
+            start_step(db, &step, now).await
+        }
+        outcome => outcome,
     }
 }
 

@@ -1,0 +1,220 @@
+//! Whatever the order in which spans come, and however they are split into requests: the same calls.
+
+use super::{bodies, journal, open, spans};
+use crate::support::on_both_databases;
+use asmm::domain::{Report, RunId, Span, SpanId, Timestamp, TokenUsage, resolve};
+use asmm::store::Store;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The spans in traces of their own, with responses of their own.
+fn as_case(spans: &[Span], case: u128) -> Vec<Span> {
+    let mut spans = spans.to_vec();
+    for span in &mut spans {
+        span.trace_id = Uuid::from_u128(span.trace_id.as_u128() ^ (case << 64));
+        if let Some(response) = span.report.as_mut().and_then(|report| report.response_id.as_mut()) {
+            response.push_str(&format!("-{case}"));
+        }
+    }
+    spans
+}
+
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![vec![]];
+    }
+    let mut all = Vec::new();
+    for rest in permutations(count - 1) {
+        for place in 0..=rest.len() {
+            let mut one = rest.clone();
+            one.insert(place, count - 1);
+            all.push(one);
+        }
+    }
+    all
+}
+
+/// Every way to cut a row of `count` into parts.
+fn splits(count: usize) -> impl Iterator<Item = Vec<usize>> {
+    (0..1_usize << count.saturating_sub(1)).map(move |cuts| {
+        let mut sizes = vec![1];
+        for place in 1..count {
+            if cuts >> (place - 1) & 1 == 1 {
+                sizes.push(1);
+            } else if let Some(last) = sizes.last_mut() {
+                *last += 1;
+            }
+        }
+        sizes
+    })
+}
+
+/// Sends spans in parts, each twice, and all of them once more.
+async fn send(store: &Store, spans: &[Span], sizes: &[usize]) {
+    let mut rest = spans;
+    for size in sizes {
+        let (part, after) = rest.split_at(*size);
+        assert_eq!(store.take_spans(part).await.unwrap().new, part.len() as u64);
+        let again = store.take_spans(part).await.unwrap();
+        assert_eq!((again.new, again.known, again.calls.recorded), (0, part.len() as u64, 0));
+        rest = after;
+    }
+    assert_eq!(store.take_spans(spans).await.unwrap().new, 0);
+}
+
+on_both_databases! {
+    async fn every_recorded_body_in_every_order_and_split(db: TestDb) {
+        let store = open(&db).await;
+        let mut all = Vec::new();
+        let mut case = 0;
+        for body in bodies().values() {
+            let spans = spans(body);
+            for order in permutations(spans.len()) {
+                for sizes in splits(spans.len()) {
+                    case += 1;
+                    let spans = as_case(&spans, case);
+                    let sent: Vec<Span> = order.iter().map(|place| spans[*place].clone()).collect();
+                    send(&store, &sent, &sizes).await;
+                    all.extend(spans);
+                }
+            }
+        }
+        assert!(case > 600, "{case}");
+        let resolved = resolve(&all);
+        assert_eq!(journal(&store).await, resolved.calls);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+        // Runs that are traces are over when their root is.
+        let runs = store.runs_page(None, 10_000).await.unwrap();
+        assert!(runs.iter().filter(|run| run.totals.llm_calls > 0).all(|run| run.completed_at.is_some()));
+        for run in &runs {
+            if let Some(of_spans) = resolved.runs.get(&run.run_id) {
+                assert_eq!(run.labels.get("conversation"), of_spans.conversation.as_ref());
+            }
+        }
+    }
+
+    async fn random_traces_in_random_orders(db: TestDb) {
+        let store = open(&db).await;
+        let mut all: Vec<Span> = Vec::new();
+        for seed in 0..60 {
+            let mut random = Random(seed);
+            let spans = random_spans(&mut random, u128::from(seed));
+            let mut order: Vec<usize> = (0..spans.len()).collect();
+            for place in (1..order.len()).rev() {
+                order.swap(place, random.below(place as u64 + 1));
+            }
+            let mut sizes = Vec::new();
+            let mut left = spans.len();
+            while left > 0 {
+                let size = (1 + random.below(4)).min(left);
+                sizes.push(size);
+                left -= size;
+            }
+            let sent: Vec<Span> = order.iter().map(|place| spans[*place].clone()).collect();
+            send(&store, &sent, &sizes).await;
+            all.extend(spans);
+        }
+        let expected = resolve(&all).calls;
+        assert!(expected.len() > 200, "{}", expected.len());
+        let found = journal(&store).await;
+        let differing: Vec<_> = expected.iter().filter(|(key, call)| found.get(*key) != Some(call)).collect();
+        assert!(differing.is_empty(), "{} of {}: {:#?}", differing.len(), expected.len(), differing.first());
+        assert_eq!(found.len(), expected.len());
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+
+    async fn what_is_forgotten_is_not_counted_again(db: TestDb) {
+        let store = open(&db).await;
+        let spans = spans(&bodies()["genai__agent3.traces.1"]);
+        store.take_spans(&spans).await.unwrap();
+        let before = journal(&store).await;
+        assert_eq!(before.len(), 3);
+        // As the clock of the ledger is not the machine's, everything came before this.
+        let all = Timestamp::FAR;
+        assert_eq!(store.forget_spans(all).await.unwrap(), spans.len() as u64);
+        let again = store.take_spans(&spans).await.unwrap();
+        assert_eq!((again.new, again.calls.recorded, again.calls.duplicate), (4, 0, 3));
+        assert_eq!(journal(&store).await, before);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+
+    async fn two_who_take_the_same_spans_agree(db: TestDb) {
+        let (one, other) = (open(&db).await, open(&db).await);
+        let mut all = Vec::new();
+        for case in 0..20 {
+            let spans = as_case(&spans(&bodies()["genai__agent3.traces.1"]), case);
+            let (first, last) = spans.split_at(2);
+            let (a, b) = tokio::join!(one.take_spans(first), other.take_spans(last));
+            let (a, b) = (a.unwrap(), b.unwrap());
+            assert_eq!((a.new, b.new), (2, 2));
+            let (a, b) = tokio::join!(one.take_spans(&spans), other.take_spans(&spans));
+            assert_eq!((a.unwrap().new, b.unwrap().new), (0, 0));
+            all.extend(spans);
+        }
+        assert_eq!(journal(&one).await, resolve(&all).calls);
+        assert_eq!(one.broken_laws().await.unwrap(), []);
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((self.0 >> 33) % limit).unwrap()
+    }
+}
+
+/// Two traces: agents, calls with and without a response's id, the same response told again inside and in the other trace.
+fn random_spans(random: &mut Random, seed: u128) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for trace in 0..2_u128 {
+        let count = 2 + random.below(8);
+        let first = spans.len();
+        for number in 0..count {
+            let parent = (number > 0 && random.below(8) > 0).then(|| first + random.below(number as u64));
+            let (from, to) = parent.map_or((0, 1_000_000), |parent| {
+                (spans[parent].started_at.micros() - BASE, spans[parent].ended_at.micros() - BASE)
+            });
+            let from = from + i64::try_from(random.below(1000)).unwrap();
+            let to = (to - i64::try_from(random.below(1000)).unwrap()).max(from);
+            let usage = TokenUsage {
+                input: random.below(3) as u64 * 100,
+                cache_read: random.below(2) as u64 * 50,
+                output: random.below(3) as u64 * 10,
+                ..TokenUsage::default()
+            };
+            let report = (random.below(3) > 0).then(|| Report {
+                provider: ["openai", "anthropic", ""][random.below(3)].to_owned(),
+                model: "gpt-4o".to_owned(),
+                operation: "chat".to_owned(),
+                response_id: (random.below(3) > 0).then(|| format!("r-{seed}-{}", random.below(5))),
+                usage: (random.below(4) > 0).then_some(usage),
+                is_outer: random.below(8) == 0,
+                ..Report::default()
+            });
+            spans.push(Span {
+                trace_id: Uuid::from_u128((seed + 1) << 64 | trace + 1),
+                span_id: SpanId((number as u64 + 1).to_be_bytes()),
+                parent_id: parent.map(|parent| spans[parent].span_id),
+                started_at: Timestamp::from_micros(BASE + from),
+                ended_at: Timestamp::from_micros(BASE + to),
+                name: format!("span {number}"),
+                scope: ["a", "b", "c"][random.below(3)].to_owned(),
+                is_error: random.below(6) == 0,
+                pipeline: Some("shop".to_owned()),
+                agent: (random.below(3) == 0).then(|| format!("agent-{number}")),
+                conversation: (random.below(4) == 0).then(|| format!("conversation-{seed}")),
+                run_id: (random.below(12) == 0).then(|| RunId(Uuid::from_u128(seed + 1))),
+                step_id: None,
+                prompt_version: None,
+                report,
+            });
+        }
+    }
+    let ids: BTreeMap<_, _> = spans.iter().map(|span| ((span.trace_id, span.span_id), ())).collect();
+    assert_eq!(ids.len(), spans.len());
+    spans
+}
+
+const BASE: i64 = 1_795_370_000_000_000;
