@@ -1,26 +1,37 @@
 -- Spans: what traces report. Several of them may report one call, in any order, and what says whose it is may come last.
 --
--- The spans of the last days are kept as they came. When more come, the calls of their traces are resolved from all that is
+-- The spans of the last days are kept, in parts as they came. When more come, the calls of their traces are resolved from all that is
 -- known (src/domain/span/resolve.rs), and the difference is recorded: a call that turns out to be another one is withdrawn
 -- from the journal, kept as it was, and the other one is recorded in its place, in the same transaction.
 
-create table otel_span (
-  trace_id     uuid not null,
-  span_id      bigint not null,
-  response_key uuid,
-  received_at  timestamptz not null,
-  span         text not null,
-  primary key (trace_id, span_id)
+create table otel_part (
+  trace_id    uuid not null,
+  part        integer not null,
+  received_at timestamptz not null,
+  spans       bytea not null,
+  primary key (trace_id, part)
 );
-create index otel_span_response on otel_span (response_key) where response_key is not null;
-create index otel_span_received on otel_span (received_at);
+create index otel_part_received on otel_part (received_at);
+-- It is compressed already.
+alter table otel_part alter column spans set storage external;
 
-comment on table otel_span is 'The spans that came in the last days, to resolve later ones with. They may go: calls stay.';
-comment on column otel_span.trace_id is 'The trace.';
-comment on column otel_span.span_id is 'The span in it: its eight bytes as a number.';
-comment on column otel_span.response_key is 'Made of the id of the response that it reports, to find other reports of it in other traces.';
-comment on column otel_span.received_at is 'When it came.';
-comment on column otel_span.span is 'What it says, as JSON. No texts of prompts or completions.';
+comment on table otel_part is 'Spans that came in the last days, to resolve later ones with: those of one trace that came together. They may go: calls stay.';
+comment on column otel_part.trace_id is 'The trace.';
+comment on column otel_part.part is 'The number of the part, from 1.';
+comment on column otel_part.received_at is 'When it came.';
+comment on column otel_part.spans is 'What the spans say: a JSON array of what the native format has as `span`, compressed by zstd. No texts of prompts or completions.';
+
+create table otel_response (
+  hour         integer not null,
+  response_key bigint not null,
+  trace_id     uuid not null,
+  primary key (hour, response_key, trace_id)
+);
+
+comment on table otel_response is 'Which traces report a response, to find the other reports of one call.';
+comment on column otel_response.hour is 'The hour in which the span started that reports it: seconds since 1970 UTC divided by 3600.';
+comment on column otel_response.response_key is 'A hash of the response''s id.';
+comment on column otel_response.trace_id is 'The trace.';
 
 create table withdrawn_call (
   withdrawal_id bigint generated always as identity primary key,
@@ -89,7 +100,8 @@ begin
   end loop;
 end $$;
 
-create function known_spans(trace_id uuid[], response_key uuid[]) returns setof text
+create function known_spans(trace_id uuid[], hour integer[], response_key bigint[])
+returns setof otel_part
 language plpgsql security definer set search_path from current set enable_seqscan to off as $$
 #variable_conflict use_column
 begin
@@ -99,38 +111,46 @@ begin
     with trace as (
       select unnest(known_spans.trace_id) as trace_id
       union
-      select s.trace_id from otel_span s where s.response_key = any (known_spans.response_key)
+      select r.trace_id
+      from unnest(known_spans.hour, known_spans.response_key) as u (hour, response_key)
+      join otel_response r on r.hour = u.hour and r.response_key = u.response_key
     )
-    select s.span
+    select p.*
     from trace t
-    join otel_span s on s.trace_id = t.trace_id
+    join otel_part p on p.trace_id = t.trace_id
     -- A trace without end is resolved request by request.
-    where (select count(*) from (select 1 from otel_span o where o.trace_id = t.trace_id limit 50001) o) <= 50000;
+    where not exists (select 1 from otel_part o where o.trace_id = t.trace_id and o.part > 5000);
 end $$;
 
 comment on function known_spans is
   'The spans of these traces, and of those that report the same responses. Whoever asks is alone with them until the end of the transaction.';
 
-create function keep_spans(trace_id uuid[], span_id bigint[], response_key uuid[], span text[]) returns void
+create function keep_spans(
+  trace_id uuid[], part integer[], spans bytea[], hour integer[], response_key bigint[], response_trace_id uuid[])
+returns void
 language sql security definer set search_path from current as $$
-  insert into otel_span (trace_id, span_id, response_key, received_at, span)
-  select s.trace_id, s.span_id, s.response_key, clock_timestamp(), s.span
-  from unnest(keep_spans.trace_id, keep_spans.span_id, keep_spans.response_key, keep_spans.span)
-         as s (trace_id, span_id, response_key, span)
-  on conflict (trace_id, span_id) do nothing
+  insert into otel_part (trace_id, part, received_at, spans)
+  select u.trace_id, greatest(u.part, (select coalesce(max(o.part), 0) + 1 from otel_part o where o.trace_id = u.trace_id)),
+    clock_timestamp(), u.spans
+  from unnest(keep_spans.trace_id, keep_spans.part, keep_spans.spans) as u (trace_id, part, spans);
+  insert into otel_response (hour, response_key, trace_id)
+  select u.hour, u.response_key, u.trace_id
+  from unnest(keep_spans.hour, keep_spans.response_key, keep_spans.response_trace_id) as u (hour, response_key, trace_id)
+  on conflict (hour, response_key, trace_id) do nothing
 $$;
 
-comment on function keep_spans is 'Keeps spans to resolve later ones with.';
+comment on function keep_spans is 'Keeps spans to resolve later ones with: a part of each trace.';
 
 create function forget_spans(before timestamptz, at_most integer) returns integer
 language plpgsql security definer set search_path from current as $$
 declare
   forgotten integer;
 begin
-  delete from otel_span s
-  where (s.trace_id, s.span_id) in (
-    select o.trace_id, o.span_id
-    from otel_span o
+  delete from otel_response r where r.hour < floor(extract(epoch from forget_spans.before) / 3600);
+  delete from otel_part p
+  where (p.trace_id, p.part) in (
+    select o.trace_id, o.part
+    from otel_part o
     where o.received_at < forget_spans.before
     order by o.received_at
     limit forget_spans.at_most);
@@ -138,7 +158,7 @@ begin
   return forgotten;
 end $$;
 
-comment on function forget_spans is 'Drops spans that came before a time, at most so many. Answers how many.';
+comment on function forget_spans is 'Drops what came before a time, at most so many parts of traces. Answers how many.';
 
 create function open_span_runs(run_id uuid[], pipeline text[], started_at timestamptz[], conversation text[])
 returns void
@@ -305,7 +325,7 @@ begin
     grant select on withdrawn_call to asmm_reader;
   end if;
   if exists (select 1 from pg_roles where rolname = 'asmm_operator') then
-    grant select on otel_span, withdrawn_call to asmm_operator;
+    grant select on otel_part, otel_response, withdrawn_call to asmm_operator;
     execute format('grant execute on all functions in schema %s to asmm_operator', ledger);
   end if;
 end $$;

@@ -1,19 +1,24 @@
 -- Spans: what traces report. Several of them may report one call, in any order, and what says whose it is may come last.
 --
--- The spans of the last days are kept as they came. When more come, the calls of their traces are resolved from all that is
+-- The spans of the last days are kept, in parts as they came. When more come, the calls of their traces are resolved from all that is
 -- known (src/domain/span/resolve.rs), and the difference is recorded: a call that turns out to be another one is withdrawn
 -- from the journal, kept as it was, and the other one is recorded in its place, in the same transaction.
 
-create table otel_span (
-  trace_id     blob not null check (length(trace_id) = 16),
-  span_id      integer not null,
-  response_key blob check (length(response_key) = 16),
-  received_at  integer not null,
-  span         text not null,
-  primary key (trace_id, span_id)
+create table otel_part (
+  trace_id    blob not null check (length(trace_id) = 16),
+  part        integer not null,
+  received_at integer not null,
+  spans       blob not null,
+  primary key (trace_id, part)
 ) strict, without rowid;
-create index otel_span_response on otel_span (response_key) where response_key is not null;
-create index otel_span_received on otel_span (received_at);
+create index otel_part_received on otel_part (received_at);
+
+create table otel_response (
+  hour         integer not null,
+  response_key integer not null,
+  trace_id     blob not null check (length(trace_id) = 16),
+  primary key (hour, response_key, trace_id)
+) strict, without rowid;
 
 create table withdrawn_call (
   withdrawal_id integer primary key,

@@ -201,7 +201,7 @@ fn spread(events: &mut [Event], with_home_made: bool) {
                     HOME_MADE.1.clone_into(&mut call.model);
                 }
             }
-            Event::Step(_) | Event::Prompt(_) | Event::FinishStep(_) | Event::Guard(_) => {}
+            Event::Step(_) | Event::Prompt(_) | Event::FinishStep(_) | Event::Guard(_) | Event::Span(_) => {}
         }
     }
 }

@@ -20,6 +20,7 @@ mod prompts;
 mod recording;
 mod replay;
 mod runs;
+mod serve;
 mod spend;
 mod spool;
 mod zone;
@@ -161,6 +162,7 @@ pub(crate) enum Command {
     /// Copy the ledger out
     #[command(subcommand)]
     Export(export::ExportCommand),
+    Serve(serve::ServeArgs),
     Doctor(doctor::DoctorArgs),
     /// What could not be recorded, and waits on disk
     #[command(subcommand)]
@@ -194,6 +196,7 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Export(command) => export::run(ctx, command).await,
         Command::Guard(command) => guard::run(ctx, command).await,
         Command::Replay(args) => replay::run(ctx, args).await,
+        Command::Serve(args) => serve::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
         Command::Spool(command) => spool::run(ctx, command).await,
     }

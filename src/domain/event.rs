@@ -4,8 +4,8 @@
 //! jsonl`, and the keys of the Postgres functions.
 
 use super::{
-    CallId, CallPrompt, GuardEvent, RunId, SentPrompt, Status, StepId, Timestamp, TokenUsage, optional_name,
-    required_name,
+    CallId, CallPrompt, GuardEvent, RunId, SentPrompt, Span, Status, StepId, Timestamp, TokenUsage,
+    optional_name, required_name,
 };
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub enum Event {
     FinishStep(FinishStep),
     /// The guard decided about something that it found.
     Guard(GuardEvent),
+    /// A trace reported a span: what calls it tells of is resolved with the others of its trace.
+    Span(Box<Span>),
 }
 
 impl Event {
@@ -49,6 +51,12 @@ impl Event {
         if let Self::Step(step) = self { Some(step) } else { None }
     }
 
+    /// The span, if it is one.
+    #[must_use]
+    pub fn as_span(&self) -> Option<&Span> {
+        if let Self::Span(span) = self { Some(span) } else { None }
+    }
+
     /// Checks the event against what the ledger takes; `now` is the reader's clock.
     pub fn check(&self, now: Timestamp) -> Result<()> {
         match self {
@@ -59,6 +67,7 @@ impl Event {
             Self::Finish(finish) => finish.check(now),
             Self::FinishStep(finish) => finish.check(now),
             Self::Guard(event) => event.check(now),
+            Self::Span(span) => span.check(now),
         }
     }
 }

@@ -150,6 +150,10 @@ pub struct Report {
     pub is_outer: bool,
 }
 
+const HOUR_MICROS: i64 = 3_600_000_000;
+/// How far apart reports of one call may start to be found in different traces: five minutes.
+const NEARBY_MICROS: i64 = 300_000_000;
+
 /// The longest that a span may be, in microseconds: a year. Clocks that were set break more than this.
 const MAX_LENGTH_MICROS: i64 = 366 * 86_400_000_000;
 
@@ -193,11 +197,24 @@ impl Span {
         report.usage.map_or(Ok(()), |usage| usage.check())
     }
 
-    /// What finds the other reports of the same call, in this and other traces; none if the response's id is unknown.
+    /// What finds the other reports of the same call in other traces: the hour in which it started, since 1970, and a hash of
+    /// the response's id. None if that is unknown.
     #[must_use]
-    pub fn response_key(&self) -> Option<Uuid> {
+    pub fn response_key(&self) -> Option<(i64, i64)> {
         let response_id = self.report.as_ref()?.response_id.as_ref()?;
-        Some(super::CallId::derived(&["otel-response", response_id]).0)
+        let (_, hash) = super::CallId::derived(&["otel-response", response_id]).0.as_u64_pair();
+        Some((self.started_at.micros().div_euclid(HOUR_MICROS), i64::from_be_bytes(hash.to_be_bytes())))
+    }
+
+    /// The keys under which other reports of the same call may be, which start a few minutes earlier or later.
+    pub fn response_keys_nearby(&self) -> impl Iterator<Item = (i64, i64)> + use<> {
+        let at = self.started_at.micros();
+        let hash = self.response_key().map(|(_, hash)| hash);
+        let hours = [at - NEARBY_MICROS, at, at + NEARBY_MICROS].map(|at| at.div_euclid(HOUR_MICROS));
+        let [first, own, last] = hours;
+        let different =
+            [Some(own), Some(first).filter(|hour| *hour != own), Some(last).filter(|hour| *hour != own)];
+        different.into_iter().flatten().filter_map(move |hour| Some((hour, hash?)))
     }
 
     /// Whether this and another one went on at the same time.

@@ -143,6 +143,7 @@ fn size_of_event(event: &Event) -> usize {
         Event::Run(run) => run.labels.iter().map(|(name, text)| name.len() + text.len() + 100).sum(),
         Event::Step(step) => step.step.len() + step.agent.len(),
         Event::Guard(event) => event.reason.len(),
+        Event::Span(span) => size_of_val(span.as_ref()) + 500,
         Event::Finish(_) | Event::FinishStep(_) => 0,
     };
     size_of::<Event>() + rest

@@ -8,7 +8,7 @@ use super::lanes::lanes_of;
 use super::sent::{SentRow, Versions};
 use super::sqlite::{self, calls};
 use super::{MAX_BATCH, PostgresStore, Recorded, SqliteStore, Store};
-use crate::domain::{Call, Event, FinishStep, GuardEvent, StartStep, Timestamp};
+use crate::domain::{Call, Event, FinishStep, GuardEvent, Span, StartStep, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use futures_util::future::try_join_all;
 use sqlx::SqliteConnection;
@@ -85,6 +85,11 @@ impl Store {
             Store::Postgres(s) => s.apply(chunk, &mut applied).await?,
             Store::Sqlite(s) => s.apply_in_one(chunk, &mut applied).await?,
         }
+        // They start runs of their own, and finish them.
+        let spans: Vec<Span> = valid.iter().filter_map(|(_, change)| change.as_span().cloned()).collect();
+        for part in spans.chunks(MAX_BATCH) {
+            applied.calls += self.take_spans(part).await?.calls;
+        }
         Ok(applied)
     }
 
@@ -116,6 +121,7 @@ impl Store {
                 Event::FinishStep(_) => chunk.ends.push((place, change)),
                 Event::Finish(_) => run_ends.push((place, change)),
                 Event::Guard(event) => chunk.decisions.push((place, event.clone())),
+                Event::Span(_) => {}
             }
         }
         chunk.starts.append(&mut steps);
@@ -243,7 +249,7 @@ impl PostgresStore {
             }
             Event::FinishStep(finish) => self.finish_step(finish).await.map(drop),
             Event::Finish(finish) => self.finish_run(finish).await.map(drop),
-            Event::Call(_) | Event::Prompt(_) | Event::Guard(_) => Ok(()),
+            Event::Call(_) | Event::Prompt(_) | Event::Guard(_) | Event::Span(_) => Ok(()),
         }
     }
 }
@@ -347,6 +353,6 @@ async fn apply_one(db: &mut SqliteConnection, change: &Event, now: Timestamp) ->
         }
         Event::FinishStep(finish) => sqlite::finish_step(db, finish, now).await,
         Event::Finish(finish) => sqlite::finish_run(db, finish, now).await,
-        Event::Call(_) | Event::Prompt(_) | Event::Guard(_) => Ok(()),
+        Event::Call(_) | Event::Prompt(_) | Event::Guard(_) | Event::Span(_) => Ok(()),
     }
 }

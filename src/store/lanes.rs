@@ -43,6 +43,7 @@ fn run_of(event: &Event) -> Option<RunId> {
         Event::Finish(finish) => Some(finish.run_id),
         Event::FinishStep(finish) => Some(finish.run_id),
         Event::Guard(event) => event.run_id,
+        Event::Span(_) => None,
     }
 }
 

@@ -5,7 +5,9 @@
 
 use super::record::MAX_BATCH;
 use super::{PostgresStore, Recorded, SqliteStore, Store, batch, sqlite};
-use crate::domain::{Call, CallId, Resolved, RunId, Span, SpanId, SpanRun, StartStep, Status, Timestamp, resolve};
+use crate::domain::{
+    Call, CallId, Resolved, RunId, Span, SpanId, SpanRun, StartStep, Status, Timestamp, resolve,
+};
 use crate::error::{Error, Result};
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -56,34 +58,41 @@ impl<'s> Change<'s> {
         let mut seen: HashSet<Key> = known.iter().map(|span| (span.trace_id, span.span_id)).collect();
         let fresh: Vec<&Span> =
             spans.iter().filter(|span| seen.insert((span.trace_id, span.span_id))).collect();
-        let before = if known.is_empty() { Resolved::default() } else { resolve(known) };
-        let after = if fresh.is_empty() {
-            Resolved::default()
-        } else {
-            resolve(known.iter().chain(fresh.iter().copied()))
-        };
         if fresh.is_empty() {
             return Self { fresh, withdrawn: vec![], recorded: vec![], runs: BTreeMap::new(), steps: vec![] };
         }
-        let is_other = |key: &(RunId, CallId), call: &Call, than: &Resolved| than.calls.get(key) != Some(call);
-        let withdrawn =
-            before.calls.iter().filter(|(key, call)| is_other(key, call, &after)).map(|(key, _)| *key).collect();
+        let before = if known.is_empty() { Resolved::default() } else { resolve(known) };
+        let after = resolve(known.iter().chain(fresh.iter().copied()));
+        let is_other =
+            |key: &(RunId, CallId), call: &Call, than: &Resolved| than.calls.get(key) != Some(call);
+        let withdrawn = before
+            .calls
+            .iter()
+            .filter(|(key, call)| is_other(key, call, &after))
+            .map(|(key, _)| *key)
+            .collect();
         let recorded: Vec<Call> = after
             .calls
             .into_iter()
             .filter(|(key, call)| is_other(key, call, &before))
             .map(|(_, call)| call)
             .collect();
+        let touched: HashSet<RunId> = recorded.iter().map(|call| call.run_id).collect();
         let mut runs = after.runs;
-        runs.retain(|run_id, run| before.runs.get(run_id) != Some(run) || recorded.iter().any(|c| c.run_id == *run_id));
-        let steps: BTreeSet<_> = recorded.iter().filter_map(|call| Some((call.run_id, call.step_id?))).collect();
-        let steps = after.steps.into_iter().filter(|(key, _)| steps.contains(key)).map(|(_, step)| step).collect();
+        runs.retain(|run_id, run| touched.contains(run_id) || before.runs.get(run_id) != Some(run));
+        let steps: BTreeSet<_> =
+            recorded.iter().filter_map(|call| Some((call.run_id, call.step_id?))).collect();
+        let steps =
+            after.steps.into_iter().filter(|(key, _)| steps.contains(key)).map(|(_, step)| step).collect();
         Self { fresh, withdrawn, recorded, runs, steps }
     }
 
     /// Those that are over: whose root is known.
     fn ended(&self) -> Vec<(RunId, Status, Timestamp)> {
-        self.runs.iter().filter_map(|(run_id, run)| run.end.map(|(status, at)| (*run_id, status, at))).collect()
+        self.runs
+            .iter()
+            .filter_map(|(run_id, run)| run.end.map(|(status, at)| (*run_id, status, at)))
+            .collect()
     }
 }
 
@@ -106,7 +115,7 @@ impl Store {
             span.check(now).map_err(|e| e.at(format_args!("span {} of the batch", place + 1)))?;
         }
         // Each name is asked for once a process; a call may take its provider from one span and its model from another.
-        let mut names: HashSet<(String, String)> = resolve(spans).calls.into_values().map(name_of).collect();
+        let mut names: HashSet<(String, String)> = spans.iter().filter_map(name_in).collect();
         loop {
             self.resolve_names(names.iter().map(|(p, m)| (p.as_str(), m.as_str()))).await?;
             let taken = match self {
@@ -120,7 +129,18 @@ impl Store {
         }
     }
 
-    /// Drops spans that came before a time: what comes later of their traces is resolved without them. Answers how many.
+    /// For a process that writes much and for long: `SQLite` keeps more pages in memory, and moves them from its log into the
+    /// file less often: 64 MiB of pages, 256 MiB of log.
+    pub async fn prepare_for_load(&self) -> Result<()> {
+        if let Store::Sqlite(s) = self {
+            sqlx::query("pragma cache_size = -65536").execute(&s.pool).await?;
+            sqlx::query("pragma wal_autocheckpoint = 65536").execute(&s.pool).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops spans that came before a time: what comes later of their traces is resolved without them. Answers how many parts
+    /// of traces that were.
     pub async fn forget_spans(&self, before: Timestamp) -> Result<u64> {
         const AT_MOST: i32 = 20_000;
         let mut forgotten = 0;
@@ -135,14 +155,15 @@ impl Store {
                     u64::try_from(part).unwrap_or_default()
                 }
                 Store::Sqlite(s) => {
+                    let hour = before.seconds().div_euclid(3600);
+                    sqlx::query("delete from otel_response where hour < $1")
+                        .bind(hour)
+                        .execute(&s.pool)
+                        .await?;
                     let deleted = sqlx::query(
-                        "delete from otel_span
-                         where (trace_id, span_id) in (
-                           select trace_id, span_id
-                           from otel_span
-                           where received_at < $1
-                           order by received_at
-                           limit $2)",
+                        "delete from otel_part
+                         where (trace_id, part) in (
+                           select trace_id, part from otel_part where received_at < $1 order by received_at limit $2)",
                     )
                     .bind(before)
                     .bind(AT_MOST)
@@ -159,54 +180,127 @@ impl Store {
     }
 }
 
-fn name_of(call: Call) -> (String, String) {
-    (call.provider, call.model)
+/// The name that a span alone would be recorded by.
+fn name_in(span: &Span) -> Option<(String, String)> {
+    let report = span.report.as_ref()?;
+    let model = [&report.model, &report.asked_model].into_iter().find(|name| !name.is_empty());
+    Some((report.provider.clone(), model.cloned().unwrap_or_else(|| "unknown".to_owned())))
+}
+
+fn name_of(call: &Call) -> (String, String) {
+    (call.provider.clone(), call.model.clone())
 }
 
 /// Names that nobody has asked for yet: then nothing was done.
 type Unknown = Vec<(String, String)>;
 
 fn unknown_names(change: &Change<'_>, asked: &HashSet<(String, String)>) -> Unknown {
-    let names = change.recorded.iter().cloned().map(name_of);
-    names.filter(|name| !asked.contains(name)).collect()
-}
-
-/// What is looked for: traces, and responses.
-struct Search {
-    traces: HashSet<Uuid>,
-    responses: HashSet<Uuid>,
-}
-
-impl Search {
-    fn of(spans: &[Span]) -> (Vec<Uuid>, Vec<Uuid>, Self) {
-        let traces: HashSet<Uuid> = spans.iter().map(|span| span.trace_id).collect();
-        let responses: HashSet<Uuid> = spans.iter().filter_map(Span::response_key).collect();
-        let search = Self { traces, responses };
-        (search.traces.iter().copied().collect(), search.responses.iter().copied().collect(), search)
-    }
-
-    /// What was found leads to: responses that were not looked for.
-    fn next(&mut self, found: &[Span]) -> Vec<Uuid> {
-        self.traces.extend(found.iter().map(|span| span.trace_id));
-        let keys = found.iter().filter_map(Span::response_key);
-        keys.filter(|key| self.responses.insert(*key)).collect()
-    }
-}
-
-fn parse(rows: Vec<String>, known: &mut HashMap<Key, Span>) -> Result<Vec<Span>> {
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        let span: Span = serde_json::from_str(&row)
-            .map_err(|e| Error::database(format!("a span that is kept cannot be read: {e}")))?;
-        if known.insert((span.trace_id, span.span_id), span.clone()).is_none() {
-            found.push(span);
+    let mut unknown: Unknown = Vec::new();
+    for call in &change.recorded {
+        // Neighbours are often alike.
+        if unknown.last().is_some_and(|(provider, model)| *provider == call.provider && *model == call.model)
+        {
+            continue;
+        }
+        let name = name_of(call);
+        if !asked.contains(&name) {
+            unknown.push(name);
         }
     }
-    Ok(found)
+    unknown
 }
 
-fn to_json(span: &Span) -> Result<String> {
-    serde_json::to_string(span).map_err(|e| Error::input(format!("a span cannot be written as JSON: {e}")))
+/// What is known of traces: their spans, and how many parts each of them has.
+#[derive(Default)]
+struct Known {
+    spans: Vec<Span>,
+    seen: HashSet<Key>,
+    parts: HashMap<Uuid, i32>,
+    /// Responses that were looked for, by hour and hash.
+    looked_for: HashSet<(i64, i64)>,
+}
+
+/// A part of a trace as it is kept.
+type Part = (Uuid, i32, Vec<u8>);
+
+impl Known {
+    /// What to look for first: the traces, and what these responses are found by.
+    fn look_for(&mut self, spans: &[Span]) -> (Vec<Uuid>, Vec<(i64, i64)>) {
+        let traces: BTreeSet<Uuid> = spans.iter().map(|span| span.trace_id).collect();
+        (traces.into_iter().collect(), self.new_keys(spans))
+    }
+
+    fn new_keys(&mut self, spans: &[Span]) -> Vec<(i64, i64)> {
+        let mut keys: Vec<_> = spans
+            .iter()
+            .flat_map(Span::response_keys_nearby)
+            .filter(|key| self.looked_for.insert(*key))
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Takes in what was found, and answers what that leads to.
+    fn found(&mut self, parts: Vec<Part>) -> Result<Vec<(i64, i64)>> {
+        let from = self.spans.len();
+        for (trace_id, part, packed) in parts {
+            let last = self.parts.entry(trace_id).or_default();
+            if part > *last {
+                *last = part;
+            }
+            for span in unpack(&packed)? {
+                if self.seen.insert((span.trace_id, span.span_id)) {
+                    self.spans.push(span);
+                }
+            }
+        }
+        let found = self.spans.split_off(from);
+        let keys = self.new_keys(&found);
+        self.spans.extend(found);
+        Ok(keys)
+    }
+}
+
+/// Fresh spans as they are kept: a part of each trace, and the responses that they report.
+struct Kept {
+    parts: Vec<Part>,
+    responses: Vec<(i64, i64, Uuid)>,
+}
+
+impl Kept {
+    fn of(fresh: &[&Span], known: &Known) -> Result<Self> {
+        let mut by_trace: BTreeMap<Uuid, Vec<&Span>> = BTreeMap::new();
+        for span in fresh {
+            by_trace.entry(span.trace_id).or_default().push(span);
+        }
+        let mut packer = zstd::bulk::Compressor::new(1).map_err(|e| unpackable(&e))?;
+        let parts = by_trace.into_iter().map(|(trace_id, spans)| {
+            let part = known.parts.get(&trace_id).copied().unwrap_or(0).saturating_add(1);
+            let json = serde_json::to_vec(&spans).map_err(|e| unpackable(&e))?;
+            Ok((trace_id, part, packer.compress(&json).map_err(|e| unpackable(&e))?))
+        });
+        let parts = parts.collect::<Result<_>>()?;
+        let responses = fresh.iter().filter_map(|span| {
+            let (hour, key) = span.response_key()?;
+            Some((hour, key, span.trace_id))
+        });
+        let responses: BTreeSet<_> = responses.collect();
+        Ok(Self { parts, responses: responses.into_iter().collect() })
+    }
+}
+
+/// The most that a part may unpack to, in bytes.
+const MAX_PART_BYTES: usize = 64 << 20;
+
+fn unpackable(error: &dyn std::fmt::Display) -> Error {
+    Error::input(format!("a span cannot be kept: {error}"))
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<Span>> {
+    let unreadable =
+        |e: &dyn std::fmt::Display| Error::database(format!("spans that are kept cannot be read: {e}"));
+    let json = zstd::bulk::decompress(packed, MAX_PART_BYTES).map_err(|e| unreadable(&e))?;
+    serde_json::from_slice(&json).map_err(|e| unreadable(&e))
 }
 
 impl PostgresStore {
@@ -216,21 +310,22 @@ impl PostgresStore {
         asked: &HashSet<(String, String)>,
     ) -> Result<std::result::Result<TakenSpans, Unknown>> {
         let mut tx = self.pool.begin().await?;
-        let mut known = HashMap::new();
-        let (mut traces, mut responses, mut search) = Search::of(spans);
+        let mut known = Known::default();
+        let (mut traces, mut keys) = known.look_for(spans);
         for _ in 0..MAX_ROUNDS {
-            let rows: Vec<String> = sqlx::query_scalar("select known_spans($1, $2)")
-                .bind(std::mem::take(&mut traces))
-                .bind(std::mem::take(&mut responses))
-                .fetch_all(&mut *tx)
-                .await?;
-            responses = search.next(&parse(rows, &mut known)?);
-            if responses.is_empty() {
+            let parts: Vec<Part> =
+                sqlx::query_as("select trace_id, part, spans from known_spans($1, $2, $3)")
+                    .bind(std::mem::take(&mut traces))
+                    .bind(keys.iter().map(|(hour, _)| hour_column(*hour)).collect::<Vec<_>>())
+                    .bind(keys.iter().map(|(_, key)| *key).collect::<Vec<_>>())
+                    .fetch_all(&mut *tx)
+                    .await?;
+            keys = known.found(parts)?;
+            if keys.is_empty() {
                 break;
             }
         }
-        let known: Vec<Span> = known.into_values().collect();
-        let change = Change::of(spans, &known);
+        let change = Change::of(spans, &known.spans);
         let unknown = unknown_names(&change, asked);
         if !unknown.is_empty() {
             tx.rollback().await?;
@@ -242,11 +337,14 @@ impl PostgresStore {
             tx.rollback().await?;
             return Ok(Ok(taken));
         }
-        sqlx::query("select keep_spans($1, $2, $3, $4)")
-            .bind(change.fresh.iter().map(|span| span.trace_id).collect::<Vec<_>>())
-            .bind(change.fresh.iter().map(|span| span.span_id.to_column()).collect::<Vec<_>>())
-            .bind(change.fresh.iter().map(|span| span.response_key()).collect::<Vec<_>>())
-            .bind(change.fresh.iter().map(|span| to_json(span)).collect::<Result<Vec<_>>>()?)
+        let kept = Kept::of(&change.fresh, &known)?;
+        sqlx::query("select keep_spans($1, $2, $3, $4, $5, $6)")
+            .bind(kept.parts.iter().map(|(trace, _, _)| *trace).collect::<Vec<_>>())
+            .bind(kept.parts.iter().map(|(_, part, _)| *part).collect::<Vec<_>>())
+            .bind(kept.parts.iter().map(|(_, _, packed)| packed.as_slice()).collect::<Vec<_>>())
+            .bind(kept.responses.iter().map(|(hour, _, _)| hour_column(*hour)).collect::<Vec<_>>())
+            .bind(kept.responses.iter().map(|(_, key, _)| *key).collect::<Vec<_>>())
+            .bind(kept.responses.iter().map(|(_, _, trace)| *trace).collect::<Vec<_>>())
             .execute(&mut *tx)
             .await?;
         if !change.withdrawn.is_empty() {
@@ -304,7 +402,7 @@ impl SqliteStore {
         let now = self.clock.now();
         let mut tx = self.begin().await?;
         let known = known_spans(&mut tx, spans).await?;
-        let change = Change::of(spans, &known);
+        let change = Change::of(spans, &known.spans);
         let unknown = unknown_names(&change, asked);
         if !unknown.is_empty() {
             tx.rollback().await?;
@@ -316,9 +414,10 @@ impl SqliteStore {
             tx.rollback().await?;
             return Ok(Ok(taken));
         }
-        keep_spans(&mut tx, &change.fresh, now).await?;
+        keep_spans(&mut tx, &Kept::of(&change.fresh, &known)?, now).await?;
         if !change.withdrawn.is_empty() {
-            taken.withdrawn = sqlite::withdraw::withdraw_calls(&mut tx, &change.withdrawn, REASON, now).await?;
+            taken.withdrawn =
+                sqlite::withdraw::withdraw_calls(&mut tx, &change.withdrawn, REASON, now).await?;
         }
         open_runs(&mut tx, &change.runs).await?;
         for step in &change.steps {
@@ -333,61 +432,84 @@ impl SqliteStore {
     }
 }
 
+fn hour_column(hour: i64) -> i32 {
+    i32::try_from(hour).unwrap_or(i32::MAX)
+}
+
 /// As `known_spans` of Postgres, round by round.
-async fn known_spans(db: &mut SqliteConnection, spans: &[Span]) -> Result<Vec<Span>> {
-    let mut known = HashMap::new();
-    let (mut traces, mut responses, mut search) = Search::of(spans);
+async fn known_spans(db: &mut SqliteConnection, spans: &[Span]) -> Result<Known> {
+    let mut known = Known::default();
+    let (mut traces, mut keys) = known.look_for(spans);
     for _ in 0..MAX_ROUNDS {
-        let rows: Vec<String> = sqlx::query_scalar(
+        let parts: Vec<Part> = sqlx::query_as(
             "with trace as (
                select unhex(j.value) as trace_id from json_each($1) j
                union
-               select s.trace_id
+               select r.trace_id
                from json_each($2) j
-               join otel_span s on s.response_key = unhex(j.value)
+               join otel_response r on r.hour = j.value ->> 0 and r.response_key = j.value ->> 1
              )
-             select s.span
+             select p.trace_id, p.part, p.spans
              from trace t
-             join otel_span s on s.trace_id = t.trace_id
-             where (select count(*) from (select 1 from otel_span o where o.trace_id = t.trace_id limit 50001)) <= 50000",
+             join otel_part p on p.trace_id = t.trace_id
+             where not exists (select 1 from otel_part o where o.trace_id = t.trace_id and o.part > 5000)",
         )
         .bind(hex_list(&std::mem::take(&mut traces)))
-        .bind(hex_list(&std::mem::take(&mut responses)))
+        .bind(json!(keys).to_string())
         .fetch_all(&mut *db)
         .await?;
-        responses = search.next(&parse(rows, &mut known)?);
-        if responses.is_empty() {
+        keys = known.found(parts)?;
+        if keys.is_empty() {
             break;
         }
     }
-    Ok(known.into_values().collect())
+    Ok(known)
 }
 
 fn hex_list(ids: &[Uuid]) -> String {
     json!(ids.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>()).to_string()
 }
 
-async fn keep_spans(db: &mut SqliteConnection, spans: &[&Span], now: Timestamp) -> Result<()> {
-    let rows: Vec<_> = spans
+async fn keep_spans(db: &mut SqliteConnection, kept: &Kept, now: Timestamp) -> Result<()> {
+    let parts: Vec<_> = kept
+        .parts
         .iter()
-        .map(|span| {
-            let response = span.response_key().map(|key| key.simple().to_string());
-            Ok(json!([span.trace_id.simple().to_string(), span.span_id.to_column(), response, to_json(span)?]))
-        })
-        .collect::<Result<_>>()?;
+        .map(|(trace_id, part, packed)| json!([trace_id.simple().to_string(), part, hex(packed)]))
+        .collect();
     sqlx::query(
         "with j as materialized (select value from json_each($1))
-         insert into otel_span (trace_id, span_id, response_key, received_at, span)
-         select unhex(j.value ->> 0), j.value ->> 1, unhex(j.value ->> 2), $2, j.value ->> 3
-         from j
-         where true
-         on conflict (trace_id, span_id) do nothing",
+         insert into otel_part (trace_id, part, received_at, spans)
+         select
+           unhex(j.value ->> 0),
+           max(j.value ->> 1, (select coalesce(max(o.part), 0) + 1 from otel_part o where o.trace_id = unhex(j.value ->> 0))),
+           $2, unhex(j.value ->> 2)
+         from j",
     )
-    .bind(serde_json::Value::from(rows).to_string())
+    .bind(serde_json::Value::from(parts).to_string())
     .bind(now)
+    .execute(&mut *db)
+    .await?;
+    let responses =
+        kept.responses.iter().map(|(hour, key, trace)| json!([hour, key, trace.simple().to_string()]));
+    sqlx::query(
+        "insert into otel_response (hour, response_key, trace_id)
+         select j.value ->> 0, j.value ->> 1, unhex(j.value ->> 2)
+         from json_each($1) j
+         where true
+         on conflict (hour, response_key, trace_id) do nothing",
+    )
+    .bind(serde_json::Value::from_iter(responses).to_string())
     .execute(db)
     .await?;
     Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digits =
+        bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    digits.collect()
 }
 
 async fn open_runs(db: &mut SqliteConnection, runs: &BTreeMap<RunId, SpanRun>) -> Result<()> {
@@ -397,7 +519,10 @@ async fn open_runs(db: &mut SqliteConnection, runs: &BTreeMap<RunId, SpanRun>) -
     let rows: Vec<_> = runs
         .iter()
         .map(|(run_id, run)| {
-            let labels = run.conversation.as_ref().map(|conversation| json!({"conversation": conversation}).to_string());
+            let labels = run
+                .conversation
+                .as_ref()
+                .map(|conversation| json!({"conversation": conversation}).to_string());
             json!([run_id.0.simple().to_string(), run.pipeline, run.started_at.micros(), labels])
         })
         .collect();

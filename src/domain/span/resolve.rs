@@ -178,8 +178,9 @@ impl<'s> Spans<'s> {
     fn join_outer(&self, groups: &mut [Vec<Place>], group_of: &mut HashMap<Place, usize>) {
         for from in 0..groups.len() {
             let [first, ..] = groups[from][..] else { continue };
-            let is_nameless =
-                groups[from].iter().all(|p| self.report(*p).is_some_and(|report| report.response_id.is_none()));
+            let is_nameless = groups[from]
+                .iter()
+                .all(|p| self.report(*p).is_some_and(|report| report.response_id.is_none()));
             if !is_nameless {
                 continue;
             }
@@ -188,7 +189,10 @@ impl<'s> Spans<'s> {
                 continue;
             };
             let names_response = self.report(outer).is_some_and(|report| report.response_id.is_some());
-            if into != from && names_response && self.contains(outer, first) && self.agree(outer, &groups[from])
+            if into != from
+                && names_response
+                && self.contains(outer, first)
+                && self.agree(outer, &groups[from])
             {
                 let members = std::mem::take(&mut groups[from]);
                 for member in &members {
@@ -208,7 +212,8 @@ impl<'s> Spans<'s> {
                 return false;
             }
             let providers = (self.provider(place), self.provider(*member));
-            let same_provider = providers.0.is_empty() || providers.1.is_empty() || providers.0 == providers.1;
+            let same_provider =
+                providers.0.is_empty() || providers.1.is_empty() || providers.0 == providers.1;
             is_same |= one.overlaps(other) && (related || same_provider);
         }
         is_same
@@ -248,7 +253,8 @@ impl<'s> Spans<'s> {
             && usage.whole_output() >= sum.whole_output()
             && usage.embedding >= sum.embedding;
         // The last of several attempts, or of several turns, is repeated by some.
-        let is_one = inner.iter().any(|group| self.usage(&groups[*group]).is_some_and(|of| is_alike(&of, &usage)));
+        let is_one =
+            inner.iter().any(|group| self.usage(&groups[*group]).is_some_and(|of| is_alike(&of, &usage)));
         if covers || is_one { Among::Repeats } else { Among::IsItsOwn }
     }
 
@@ -286,9 +292,10 @@ impl<'s> Spans<'s> {
         let nearest = |of: &dyn Fn(&'s Span) -> bool| self.nearest(group, of);
         let run = nearest(&|span| span.run_id.is_some()).and_then(|span| span.run_id);
         // The trace of the report with the most around it knows most.
-        let home = group.iter().copied().max_by_key(|place| {
-            (self.ancestors(*place).take(2).count(), std::cmp::Reverse(*place))
-        });
+        let home = group
+            .iter()
+            .copied()
+            .max_by_key(|place| (self.ancestors(*place).take(2).count(), std::cmp::Reverse(*place)));
         let run_id = run.unwrap_or(RunId(self.spans[home.unwrap_or(first)].trace_id));
         let provider = first_name(|report| &report.provider).unwrap_or_default();
         let response_id = reports().find_map(|report| report.response_id.as_deref());
@@ -306,7 +313,8 @@ impl<'s> Spans<'s> {
             None => self.id_of_span(first),
         };
         let model = first_name(|report| &report.model).or_else(|| first_name(|report| &report.asked_model));
-        let agent = nearest(&|span| span.agent.is_some()).and_then(|span| span.agent.clone()).unwrap_or_default();
+        let agent =
+            nearest(&|span| span.agent.is_some()).and_then(|span| span.agent.clone()).unwrap_or_default();
         let pipeline = nearest(&|span| span.pipeline.is_some()).and_then(|span| span.pipeline.clone());
         let pipeline = pipeline.unwrap_or_else(|| "otel".to_owned());
         let started_at = self.spans[first].started_at;
@@ -356,7 +364,9 @@ impl<'s> Spans<'s> {
         Some(StartStep {
             run_id,
             step_id: span.step_id.unwrap_or_else(derived),
-            step: Some(span.name.clone()).filter(|name| !name.is_empty()).unwrap_or_else(|| "span".to_owned()),
+            step: Some(span.name.clone())
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| "span".to_owned()),
             agent: agent.to_owned(),
             prompt_version: version.and_then(|span| span.prompt_version.clone()),
             attempt: 1,
@@ -386,7 +396,8 @@ impl<'s> Spans<'s> {
     /// The nearest span around a call's that says something, those spans included.
     fn nearest(&self, group: &[Place], says: &dyn Fn(&'s Span) -> bool) -> Option<&'s Span> {
         let found = group.iter().filter_map(|place| {
-            let (distance, found) = self.ancestors(*place).enumerate().find(|(_, place)| says(self.spans[*place]))?;
+            let (distance, found) =
+                self.ancestors(*place).enumerate().find(|(_, place)| says(self.spans[*place]))?;
             Some((distance, *place, found))
         });
         found.min().map(|(_, _, found)| self.spans[found])

@@ -6,7 +6,7 @@
 
 use super::Line;
 use crate::domain::{
-    Call, Event, FinishRun, FinishStep, GuardEvent, SentPrompt, StartRun, StartStep, Timestamp,
+    Call, Event, FinishRun, FinishStep, GuardEvent, SentPrompt, Span, StartRun, StartStep, Timestamp,
 };
 use crate::error::{Error, Result, without_value};
 use serde::Deserialize;
@@ -29,6 +29,7 @@ pub fn parse_line(text: &str, now: Timestamp) -> Result<Line> {
         "prompt" => Event::Prompt(parse(text, |prompt: &SentPrompt| prompt.check(now))?),
         "finish" => Event::Finish(parse(text, |finish: &FinishRun| finish.check(now))?),
         "guard" => Event::Guard(parse(text, |event: &GuardEvent| event.check(now))?),
+        "span" => Event::Span(Box::new(parse(text, |span: &Span| span.check(now))?)),
         "finish_step" => Event::FinishStep(parse(text, |finish: &FinishStep| finish.check(now))?),
         other => {
             serde_json::from_str::<IgnoredAny>(text).map_err(|error| readable(&error, text, None))?;

@@ -45,7 +45,8 @@ pub(super) const SERVICE_TIER: &[&str] = &[
     "openai.request.service_tier",
     "gen_ai.openai.request.service_tier",
 ];
-pub(super) const AGENT: &[&str] = &["asmm.agent", "gen_ai.agent.name", "agent.name", "agent_name", "ai.telemetry.functionId"];
+pub(super) const AGENT: &[&str] =
+    &["asmm.agent", "gen_ai.agent.name", "agent.name", "agent_name", "ai.telemetry.functionId"];
 pub(super) const CONVERSATION: &[&str] = &[
     "gen_ai.conversation.id",
     "session.id",
@@ -55,11 +56,16 @@ pub(super) const CONVERSATION: &[&str] = &[
 ];
 pub(super) const PIPELINE: &[&str] = &["asmm.pipeline", "asmm-pipeline"];
 pub(super) const SERVICE: &[&str] = &["service.name"];
-pub(super) const RUN: &[&str] = &["asmm.run.id", "asmm-run-id", "asmm.run_id", "baggage.asmm-run-id", "baggage.asmm.run.id"];
+pub(super) const RUN: &[&str] =
+    &["asmm.run.id", "asmm-run-id", "asmm.run_id", "baggage.asmm-run-id", "baggage.asmm.run.id"];
 pub(super) const STEP: &[&str] =
     &["asmm.step.id", "asmm-step-id", "asmm.step_id", "baggage.asmm-step-id", "baggage.asmm.step.id"];
-pub(super) const PROMPT_VERSION: &[&str] =
-    &["asmm.prompt.version", "asmm-prompt-version", "baggage.asmm-prompt-version", "baggage.asmm.prompt.version"];
+pub(super) const PROMPT_VERSION: &[&str] = &[
+    "asmm.prompt.version",
+    "asmm-prompt-version",
+    "baggage.asmm-prompt-version",
+    "baggage.asmm.prompt.version",
+];
 
 /// What names begin with that are never read, though there may be thousands of them: texts.
 const TEXTS: &[&str] = &[
@@ -113,7 +119,9 @@ impl<'a> Attributes<'a> {
     pub fn count(&self, key: &str) -> Option<u64> {
         match self.get(key)? {
             Value::Int(number) => u64::try_from(*number).ok(),
-            Value::Double(number) if number.fract() == 0.0 && (0.0..1e15).contains(number) => Some(*number as u64),
+            Value::Double(number) if number.fract() == 0.0 && (0.0..1e15).contains(number) => {
+                Some(*number as u64)
+            }
             Value::Text(text) => text.trim().parse().ok(),
             _ => None,
         }

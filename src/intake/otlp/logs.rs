@@ -71,13 +71,15 @@ fn span(
     (attributes, resource): (&Attributes<'_>, &Attributes<'_>),
     report: Report,
 ) -> Result<Span> {
-    let nanos = if record.time_unix_nano > 0 { record.time_unix_nano } else { record.observed_time_unix_nano };
+    let nanos =
+        if record.time_unix_nano > 0 { record.time_unix_nano } else { record.observed_time_unix_nano };
     if nanos == 0 {
         return Err(Error::input("the log record has no time"));
     }
     let at = super::time(nanos);
     let parent_id = super::span_id(&record.span_id);
-    let conversation = attributes.text(super::attributes::CONVERSATION).or_else(|| attributes.text(&["conversation.id"]));
+    let conversation =
+        attributes.text(super::attributes::CONVERSATION).or_else(|| attributes.text(&["conversation.id"]));
     let trace_id = super::trace_id(&record.trace_id).unwrap_or_else(|| {
         // A conversation is a trace of its own; what has none is a call on its own.
         let own = nanos.to_string();
@@ -111,7 +113,11 @@ fn span(
 }
 
 fn model(attributes: &Attributes<'_>) -> String {
-    attributes.text(&["model", "slug"]).or_else(|| attributes.text(MODEL)).and_then(as_name).unwrap_or_default()
+    attributes
+        .text(&["model", "slug"])
+        .or_else(|| attributes.text(MODEL))
+        .and_then(as_name)
+        .unwrap_or_default()
 }
 
 fn count(attributes: &Attributes<'_>, key: &str) -> Result<u64> {

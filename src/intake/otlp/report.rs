@@ -1,8 +1,6 @@
 //! Whether a span reports a call, and what it says about it.
 
-use super::attributes::{
-    AGENT, ASKED_MODEL, Attributes, MODEL, PROVIDER, RESPONSE_ID, SERVICE_TIER,
-};
+use super::attributes::{AGENT, ASKED_MODEL, Attributes, MODEL, PROVIDER, RESPONSE_ID, SERVICE_TIER};
 use super::proto::Value;
 use crate::domain::{Report, TokenUsage, as_name};
 use serde::Deserialize;
@@ -127,7 +125,13 @@ fn role_said(attributes: &Attributes<'_>) -> Option<Role> {
     }
     let is_known = matches!(
         operation.as_str(),
-        "chat" | "text_completion" | "completion" | "generate_content" | "embeddings" | "responses" | "messages"
+        "chat"
+            | "text_completion"
+            | "completion"
+            | "generate_content"
+            | "embeddings"
+            | "responses"
+            | "messages"
     );
     // One that is not known is a call if it says what calls say.
     let says_model = || attributes.text(MODEL).or_else(|| attributes.text(ASKED_MODEL)).is_some();
@@ -190,7 +194,12 @@ fn add_cache_outside(attributes: &Attributes<'_>, scope: &str, counts: &mut Map<
         && provider(attributes).starts_with("anthropic")
         && !attributes.iter().any(|(key, _)| key.starts_with("ai.usage.inputTokenDetails."));
     let Some(cached) = attributes.count("ai.usage.cachedInputTokens").filter(|_| is_old) else { return };
-    for key in ["ai.usage.inputTokens", "ai.usage.promptTokens", "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"] {
+    for key in [
+        "ai.usage.inputTokens",
+        "ai.usage.promptTokens",
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+    ] {
         if let Some(input) = attributes.count(key) {
             counts.insert(key.to_owned(), (input + cached).into());
         }
@@ -236,7 +245,9 @@ fn operation(attributes: &Attributes<'_>, name: &str) -> String {
     if let Some(operation) = attributes.text(&["gen_ai.operation.name"]).and_then(as_name) {
         return operation;
     }
-    let is_embedding = attributes.text(&["openinference.span.kind"]).is_some_and(|kind| kind.eq_ignore_ascii_case("embedding"))
+    let is_embedding = attributes
+        .text(&["openinference.span.kind"])
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("embedding"))
         || attributes.text(&["llm.request.type"]) == Some("embedding")
         || attributes.text(&["ai.operationId"]).is_some_and(|id| id.starts_with("ai.embed"))
         || attributes.has("ai.usage.tokens")

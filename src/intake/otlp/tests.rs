@@ -49,15 +49,19 @@ fn of_spans(spans: &[Value]) -> Value {
             });
             for (key, value) in set.as_object().unwrap() {
                 if key == "attributes" {
-                    let attributes: Vec<Value> =
-                        value.as_object().unwrap().iter().map(|(key, value)| {
+                    let attributes: Vec<Value> = value
+                        .as_object()
+                        .unwrap()
+                        .iter()
+                        .map(|(key, value)| {
                             let value = match value {
                                 Value::String(text) => json!({"stringValue": text}),
                                 Value::Number(number) => json!({"intValue": number.to_string()}),
                                 other => other.clone(),
                             };
                             json!({"key": key, "value": value})
-                        }).collect();
+                        })
+                        .collect();
                     span["attributes"] = attributes.into();
                 } else {
                     span[key] = value.clone();
@@ -77,7 +81,9 @@ fn every_recorded_body_gives_its_calls() {
     let expected = expected();
     assert_eq!(expected.len(), 28);
     for (name, truth) in expected {
-        for (file, encoding) in [(format!("{name}.bin"), Encoding::Protobuf), (format!("{name}.json"), Encoding::Json)] {
+        for (file, encoding) in
+            [(format!("{name}.bin"), Encoding::Protobuf), (format!("{name}.json"), Encoding::Json)]
+        {
             let spans = read(&body(&file), Signal::Traces, encoding, now()).unwrap();
             assert_eq!((spans.refused, spans.unknown_usage), (0, 0), "{file}");
             assert_eq!(spans.spans.len() as u64, truth["spans"].as_u64().unwrap(), "{file}");
@@ -90,7 +96,10 @@ fn every_recorded_body_gives_its_calls() {
                 let (Some(usage), Some(of)) = (call.usage, truth.get("per_call")) else { continue };
                 // Some instrumentations say nothing of caches and reasoning: the truth is then not to be known.
                 let said = String::from_utf8(body(&format!("{name}.json"))).unwrap();
-                let is_said = |key: &str| !key.starts_with("cache") && key != "reasoning" || said.contains(key.trim_end_matches("_1h"));
+                let is_said = |key: &str| {
+                    !key.starts_with("cache") && key != "reasoning"
+                        || said.contains(key.trim_end_matches("_1h"))
+                };
                 let count =
                     |key: &str| of.get(key).and_then(Value::as_u64).filter(|_| is_said(key)).unwrap_or(0);
                 assert_eq!(call.provider, of["provider"], "{file}");
@@ -113,8 +122,10 @@ fn every_recorded_body_gives_its_calls() {
 fn agents_and_tools_that_repeat_usage_are_no_calls() {
     let usage = json!({"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner", "gen_ai.request.model": "gpt-4o",
         "gen_ai.usage.input_tokens": 300, "gen_ai.usage.output_tokens": 30});
-    let chat = |id: &str| json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
-        "gen_ai.response.id": id, "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": "10"});
+    let chat = |id: &str| {
+        json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.id": id, "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": "10"})
+    };
     let body = of_spans(&[
         json!({"attributes": usage}),
         json!({"parentSpanId": format!("{:016x}", 1), "attributes": chat("a")}),
@@ -132,11 +143,13 @@ fn agents_and_tools_that_repeat_usage_are_no_calls() {
 fn outer_spans_of_vercel_repeat_the_inner_ones() {
     let outer = json!({"attributes": {"ai.operationId": "ai.generateText", "ai.model.id": "gpt-4o", "ai.model.provider": "openai.responses",
         "ai.usage.promptTokens": 200, "ai.usage.completionTokens": 20, "ai.telemetry.functionId": "answer"}});
-    let inner = |id: &str| json!({"parentSpanId": format!("{:016x}", 1), "attributes": {
+    let inner = |id: &str| {
+        json!({"parentSpanId": format!("{:016x}", 1), "attributes": {
         "ai.operationId": "ai.generateText.doGenerate", "ai.model.provider": "openai.responses",
         "gen_ai.system": "openai.responses", "gen_ai.response.id": id, "gen_ai.response.model": "gpt-4o-2024-08-06",
         "ai.usage.promptTokens": 100, "ai.usage.completionTokens": 10, "ai.usage.cachedInputTokens": 50,
-        "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}});
+        "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}})
+    };
     let calls = calls(&traces(&of_spans(&[outer.clone(), inner("a"), inner("b")])).spans);
     assert_eq!(calls.len(), 2);
     assert_eq!((calls[0].provider.as_str(), calls[0].agent.as_str()), ("openai", "answer"));
@@ -147,9 +160,11 @@ fn outer_spans_of_vercel_repeat_the_inner_ones() {
 
 #[test]
 fn a_response_id_that_comes_again_later_is_another_call() {
-    let chat = |start: u64| json!({"startTimeUnixNano": (1_795_370_000 + start) * 1_000_000_000, "endTimeUnixNano": (1_795_370_001 + start) * 1_000_000_000,
+    let chat = |start: u64| {
+        json!({"startTimeUnixNano": (1_795_370_000 + start) * 1_000_000_000, "endTimeUnixNano": (1_795_370_001 + start) * 1_000_000_000,
         "attributes": {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m",
-        "gen_ai.response.id": "chatcmpl-1", "gen_ai.usage.input_tokens": 1, "gen_ai.usage.output_tokens": 1}});
+        "gen_ai.response.id": "chatcmpl-1", "gen_ai.usage.input_tokens": 1, "gen_ai.usage.output_tokens": 1}})
+    };
     // One after the other, and at once: an instrumentation tells of a call once.
     assert_eq!(calls(&traces(&of_spans(&[chat(0), chat(5), chat(10)])).spans).len(), 3);
     assert_eq!(calls(&traces(&of_spans(&[chat(0), chat(0), chat(0)])).spans).len(), 3);
@@ -178,7 +193,10 @@ fn the_run_and_step_that_are_named_are_taken() {
     ]);
     let resolved = resolve(&traces(&body).spans);
     let call = resolved.calls.values().next().unwrap();
-    assert_eq!((call.run_id.to_string(), call.step_id.unwrap().to_string()), (run.to_owned(), step.to_owned()));
+    assert_eq!(
+        (call.run_id.to_string(), call.step_id.unwrap().to_string()),
+        (run.to_owned(), step.to_owned())
+    );
     assert_eq!(resolved.steps.values().next().unwrap().prompt_version.as_deref(), Some("greet@2"));
     assert_eq!(call.usage, None);
 }
@@ -186,8 +204,12 @@ fn the_run_and_step_that_are_named_are_taken() {
 #[test]
 fn log_events_of_agents_are_calls() {
     let record = |name: &str, attributes: Value| {
-        let attributes: Vec<Value> = attributes.as_object().unwrap().iter()
-            .map(|(key, value)| json!({"key": key, "value": {"stringValue": value}})).collect();
+        let attributes: Vec<Value> = attributes
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(key, value)| json!({"key": key, "value": {"stringValue": value}}))
+            .collect();
         json!({"timeUnixNano": "1795370000000000000", "body": {"stringValue": name}, "attributes": attributes})
     };
     let body = json!({"resourceLogs": [{"scopeLogs": [{"scope": {"name": "x"}, "logRecords": [
@@ -201,8 +223,12 @@ fn log_events_of_agents_are_calls() {
     let spans = read(body.to_string().as_bytes(), Signal::Logs, Encoding::Json, now()).unwrap();
     assert_eq!((spans.spans.len(), spans.refused), (2, 0));
     let calls = calls(&spans.spans);
-    let usage: Vec<_> = calls.iter().map(|call| (call.model.as_str(), call.usage.unwrap().whole_input())).collect();
-    assert!(usage.contains(&("gpt-5-codex", 1200)) && usage.contains(&("claude-sonnet-4-5", 52010)), "{usage:?}");
+    let usage: Vec<_> =
+        calls.iter().map(|call| (call.model.as_str(), call.usage.unwrap().whole_input())).collect();
+    assert!(
+        usage.contains(&("gpt-5-codex", 1200)) && usage.contains(&("claude-sonnet-4-5", 52010)),
+        "{usage:?}"
+    );
     let again = read(body.to_string().as_bytes(), Signal::Logs, Encoding::Json, now()).unwrap();
     assert_eq!(again, spans);
 }

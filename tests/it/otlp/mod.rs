@@ -1,6 +1,8 @@
 //! Spans from OTLP into the ledger.
 
 mod orders;
+mod receiver;
+mod serve;
 
 use crate::support::TestDb;
 use asmm::clock::Clock;
