@@ -196,7 +196,8 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Export(command) => export::run(ctx, command).await,
         Command::Guard(command) => guard::run(ctx, command).await,
         Command::Replay(args) => replay::run(ctx, args).await,
-        Command::Serve(args) => serve::run(ctx, args).await,
+        // Most of what commands hold together is this one's.
+        Command::Serve(args) => Box::pin(serve::run(ctx, args)).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
         Command::Spool(command) => spool::run(ctx, command).await,
     }

@@ -35,7 +35,7 @@ const DRAIN_EVERY: Duration = Duration::from_secs(5);
 /// For how long spans are kept to resolve later ones with.
 const KEPT_DAYS: u32 = 3;
 /// How often older ones are dropped.
-const FORGET_EVERY: Duration = Duration::from_secs(600);
+const FORGET_EVERY: Duration = Duration::from_mins(10);
 /// The most connections at once.
 const MAX_CONNECTIONS: usize = 1024;
 

@@ -2,7 +2,7 @@
 //!
 //! A body becomes [`Span`]s, one by one and without any state: which of them are one call, and whose, is resolved from
 //! all that is known of their traces ([`crate::domain::resolve`]). What an attribute means is said in one table,
-//! [`attributes`].
+//! `attributes.rs`.
 //!
 //! Prompts and completions are not read.
 
@@ -107,6 +107,11 @@ fn decode<T: Message + Default + serde::de::DeserializeOwned>(body: &[u8], encod
             Error::input(format!("the body is no protobuf of OTLP: {error}"))
                 .hint("send an ExportTraceServiceRequest as application/x-protobuf")
         }),
+        // An array would be read as the fields in their order.
+        Encoding::Json if body.trim_ascii_start().first() != Some(&b'{') => {
+            Err(Error::input("the body is no JSON of OTLP: it is no object")
+                .hint("send an ExportTraceServiceRequest as application/json"))
+        }
         Encoding::Json => serde_json::from_slice(body).map_err(|error| {
             let error = crate::error::without_value(&error.to_string());
             Error::input(format!("the body is no JSON of OTLP: {error}"))

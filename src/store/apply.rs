@@ -117,11 +117,10 @@ impl Store {
                 Event::Run(_) => chunk.starts.push((place, change)),
                 Event::Step(_) => steps.push((place, change)),
                 Event::Call(call) => chunk.calls.push((place, call)),
-                Event::Prompt(_) => {}
+                Event::Prompt(_) | Event::Span(_) => {}
                 Event::FinishStep(_) => chunk.ends.push((place, change)),
                 Event::Finish(_) => run_ends.push((place, change)),
                 Event::Guard(event) => chunk.decisions.push((place, event.clone())),
-                Event::Span(_) => {}
             }
         }
         chunk.starts.append(&mut steps);

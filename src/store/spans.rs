@@ -498,7 +498,7 @@ async fn keep_spans(db: &mut SqliteConnection, kept: &Kept, now: Timestamp) -> R
          where true
          on conflict (hour, response_key, trace_id) do nothing",
     )
-    .bind(serde_json::Value::from_iter(responses).to_string())
+    .bind(responses.collect::<serde_json::Value>().to_string())
     .execute(db)
     .await?;
     Ok(())

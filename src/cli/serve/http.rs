@@ -64,7 +64,7 @@ impl Server {
         for span in &mut read.spans {
             // It becomes a word to find a run by, which is no place for a secret.
             if let Some(conversation) = &mut span.conversation {
-                *conversation = mask_secrets(conversation).to_string();
+                *conversation = mask_secrets(conversation);
             }
         }
         let spans = std::mem::take(&mut read.spans);

@@ -46,7 +46,7 @@ pub struct SpanRun {
 type Place = usize;
 
 struct Spans<'s> {
-    spans: Vec<&'s Span>,
+    all: Vec<&'s Span>,
     parents: Vec<Option<Place>>,
     /// Of each span that reports a call, the nearest one around it that does.
     around: HashMap<Place, Place>,
@@ -79,8 +79,8 @@ impl<'s> Spans<'s> {
             parent.filter(|parent| *parent != place)
         };
         let parents = spans.iter().enumerate().map(parent).collect();
-        let mut spans = Self { spans, parents, around: HashMap::new() };
-        let reporting = (0..spans.spans.len()).filter(|place| spans.report(*place).is_some());
+        let mut spans = Self { all: spans, parents, around: HashMap::new() };
+        let reporting = (0..spans.all.len()).filter(|place| spans.report(*place).is_some());
         let around = reporting
             .filter_map(|place| {
                 let around = spans.ancestors(place).skip(1).find(|around| spans.report(*around).is_some())?;
@@ -92,7 +92,7 @@ impl<'s> Spans<'s> {
     }
 
     fn report(&self, place: Place) -> Option<&'s Report> {
-        self.spans[place].report.as_ref()
+        self.all[place].report.as_ref()
     }
 
     /// A span and those around it, the nearest first.
@@ -101,7 +101,7 @@ impl<'s> Spans<'s> {
     }
 
     fn is_inside(&self, inner: Place, outer: Place) -> bool {
-        self.spans[inner].trace_id == self.spans[outer].trace_id
+        self.all[inner].trace_id == self.all[outer].trace_id
             && self.ancestors(inner).any(|place| place == outer)
     }
 
@@ -110,7 +110,7 @@ impl<'s> Spans<'s> {
         let mut groups: Vec<Vec<Place>> = Vec::new();
         let mut group_of: HashMap<Place, usize> = HashMap::new();
         let mut by_response: HashMap<&str, Vec<usize>> = HashMap::new();
-        for place in 0..self.spans.len() {
+        for place in 0..self.all.len() {
             let Some(response_id) = self.report(place).and_then(|report| report.response_id.as_deref())
             else {
                 continue;
@@ -126,8 +126,20 @@ impl<'s> Spans<'s> {
             group_of.insert(place, group);
         }
 
-        // Those that name no response: from the innermost outwards, so that what is inside is known.
-        let mut nameless: Vec<(usize, Place)> = (0..self.spans.len())
+        self.place_nameless(&mut groups, &mut group_of);
+        // And those inside of one that does name a response.
+        self.join_outer(&mut groups, &mut group_of);
+        for group in &mut groups {
+            group.sort_unstable();
+        }
+        groups.retain(|group| !group.is_empty());
+        groups.sort_unstable();
+        groups
+    }
+
+    /// Those that name no response: from the innermost outwards, so that what is inside is known.
+    fn place_nameless(&self, groups: &mut Vec<Vec<Place>>, group_of: &mut HashMap<Place, usize>) {
+        let mut nameless: Vec<(usize, Place)> = (0..self.all.len())
             .filter(|place| self.report(*place).is_some() && !group_of.contains_key(place))
             .map(|place| (self.ancestors(place).count(), place))
             .collect();
@@ -136,7 +148,6 @@ impl<'s> Spans<'s> {
         for (inner, outer) in &self.around {
             inside.entry(*outer).or_default().push(*inner);
         }
-        let mut repeats: HashMap<Place, ()> = HashMap::new();
         for (_, place) in nameless {
             let mut inner: Vec<usize> = Vec::new();
             let mut queue = inside.get(&place).cloned().unwrap_or_default();
@@ -150,28 +161,18 @@ impl<'s> Spans<'s> {
             inner.sort_unstable();
             inner.dedup();
             inner.retain(|group| groups[*group].iter().any(|member| self.contains(place, *member)));
-            match self.place_among(place, &inner, &groups) {
+            match self.place_among(place, &inner, groups) {
                 Among::Joins(group) => {
                     groups[group].push(place);
                     group_of.insert(place, group);
                 }
-                Among::Repeats => {
-                    repeats.insert(place, ());
-                }
+                Among::Repeats => {}
                 Among::IsItsOwn => {
                     groups.push(vec![place]);
                     group_of.insert(place, groups.len() - 1);
                 }
             }
         }
-        // And those inside of one that does name a response.
-        self.join_outer(&mut groups, &mut group_of);
-        for group in &mut groups {
-            group.sort_unstable();
-        }
-        groups.retain(|group| !group.is_empty());
-        groups.sort_unstable();
-        groups
     }
 
     /// Calls without a response's id join the one that they are inside of, if that one says the same.
@@ -207,7 +208,7 @@ impl<'s> Spans<'s> {
         let mut is_same = false;
         for member in group {
             let related = self.is_inside(place, *member) || self.is_inside(*member, place);
-            let (one, other) = (self.spans[place], self.spans[*member]);
+            let (one, other) = (self.all[place], self.all[*member]);
             if one.scope == other.scope && !related {
                 return false;
             }
@@ -225,7 +226,7 @@ impl<'s> Spans<'s> {
 
     /// Whether a span goes on for as long as one inside it; clocks of one process are one clock.
     fn contains(&self, outer: Place, inner: Place) -> bool {
-        let (outer, inner) = (self.spans[outer], self.spans[inner]);
+        let (outer, inner) = (self.all[outer], self.all[inner]);
         outer.started_at <= inner.started_at && inner.started_at <= outer.ended_at
     }
 
@@ -260,7 +261,7 @@ impl<'s> Spans<'s> {
 
     /// Whether a span can be another report of a call: the same outcome, and the same usage where both know it.
     fn agree(&self, place: Place, group: &[Place]) -> bool {
-        if self.spans[place].outcome() != self.outcome(group) {
+        if self.all[place].outcome() != self.outcome(group) {
             return false;
         }
         let mine = self.report(place).and_then(|report| report.usage);
@@ -271,7 +272,7 @@ impl<'s> Spans<'s> {
     }
 
     fn outcome(&self, group: &[Place]) -> Outcome {
-        let all_failed = group.iter().all(|place| self.spans[*place].is_error);
+        let all_failed = group.iter().all(|place| self.all[*place].is_error);
         if all_failed { Outcome::Error } else { Outcome::Ok }
     }
 
@@ -296,7 +297,7 @@ impl<'s> Spans<'s> {
             .iter()
             .copied()
             .max_by_key(|place| (self.ancestors(*place).take(2).count(), std::cmp::Reverse(*place)));
-        let run_id = run.unwrap_or(RunId(self.spans[home.unwrap_or(first)].trace_id));
+        let run_id = run.unwrap_or(RunId(self.all[home.unwrap_or(first)].trace_id));
         let provider = first_name(|report| &report.provider).unwrap_or_default();
         let response_id = reports().find_map(|report| report.response_id.as_deref());
         let call_id = match response_id {
@@ -317,8 +318,8 @@ impl<'s> Spans<'s> {
             nearest(&|span| span.agent.is_some()).and_then(|span| span.agent.clone()).unwrap_or_default();
         let pipeline = nearest(&|span| span.pipeline.is_some()).and_then(|span| span.pipeline.clone());
         let pipeline = pipeline.unwrap_or_else(|| "otel".to_owned());
-        let started_at = self.spans[first].started_at;
-        let ended_at = group.iter().map(|place| self.spans[*place].ended_at).max().unwrap_or(started_at);
+        let started_at = self.all[first].started_at;
+        let ended_at = group.iter().map(|place| self.all[*place].ended_at).max().unwrap_or(started_at);
         let latency = u64::try_from(ended_at.micros() - started_at.micros()).unwrap_or_default() / 1000;
         let conversation = nearest(&|span| span.conversation.is_some() && run.is_none());
         let conversation = conversation.and_then(|span| span.conversation.clone());
@@ -378,7 +379,7 @@ impl<'s> Spans<'s> {
 
     /// What all spans of a trace say about the run that it is.
     fn complete(&self, runs: &mut BTreeMap<RunId, SpanRun>) {
-        for span in &self.spans {
+        for span in &self.all {
             let Some(run) = runs.get_mut(&RunId(span.trace_id)) else { continue };
             run.started_at = run.started_at.min(span.started_at);
             if span.parent_id.is_none() && run.end.is_none() {
@@ -389,7 +390,7 @@ impl<'s> Spans<'s> {
     }
 
     fn id_of_span(&self, place: Place) -> CallId {
-        let span = self.spans[place];
+        let span = self.all[place];
         CallId::derived(&["otel-span", &span.trace_id.simple().to_string(), &span.span_id.to_string()])
     }
 
@@ -397,10 +398,10 @@ impl<'s> Spans<'s> {
     fn nearest(&self, group: &[Place], says: &dyn Fn(&'s Span) -> bool) -> Option<&'s Span> {
         let found = group.iter().filter_map(|place| {
             let (distance, found) =
-                self.ancestors(*place).enumerate().find(|(_, place)| says(self.spans[*place]))?;
+                self.ancestors(*place).enumerate().find(|(_, place)| says(self.all[*place]))?;
             Some((distance, *place, found))
         });
-        found.min().map(|(_, _, found)| self.spans[found])
+        found.min().map(|(_, _, found)| self.all[found])
     }
 }
 

@@ -74,6 +74,7 @@ pub(super) struct Scope {
 
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names in OTLP")]
 pub(super) struct Span {
     #[prost(bytes = "vec", tag = "1")]
     #[serde(deserialize_with = "id")]

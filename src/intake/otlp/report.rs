@@ -211,6 +211,7 @@ fn add_cache_outside(attributes: &Attributes<'_>, scope: &str, counts: &mut Map<
 
 fn take_mlflow(text: &str, counts: &mut Map<String, serde_json::Value>) {
     #[derive(Deserialize)]
+    #[expect(clippy::struct_field_names, reason = "the names in the attribute")]
     struct Usage {
         input_tokens: Option<u64>,
         output_tokens: Option<u64>,

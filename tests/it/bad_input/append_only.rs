@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use std::str::FromStr;
 
 /// Every table but the rollup, and its columns that may change: where a run stands, and prices.
-const TABLES: [(&str, &[&str]); 17] = [
+const TABLES: [(&str, &[&str]); 18] = [
     ("status_lookup", &[]),
     ("price_catalogue", &[]),
     ("model_price", &[]),
@@ -43,6 +43,7 @@ const TABLES: [(&str, &[&str]); 17] = [
     ("call_archive", &["moving"]),
     ("archived_part", &[]),
     ("archived_spend", &[]),
+    ("withdrawn_call", &[]),
 ];
 
 /// A row for each table that `filled` leaves empty; `SHA` is a digest and `NOW` a time.
@@ -66,6 +67,8 @@ const ROWS: &str = "
       select min(run_id), SHA, min(archive_id), 1, IDS from pipeline_run, call_archive;
     insert into archived_spend
       select run_id, 1, '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 from archived_part;
+    insert into withdrawn_call (run_id, call_id, call, reason, withdrawn_at, withdrawn_by)
+      select run_id, run_id, '{}', 'test', NOW, 'me' from llm_call;
 ";
 
 /// psql as the superuser who owns the ledger, which goes on after an error: what was done, and what was said.

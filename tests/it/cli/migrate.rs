@@ -38,6 +38,7 @@ fn postgres_is_migrated_when_told_to() {
            12  settled_spend
            13  archive
            14  named_once
+           15  spans
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);
@@ -65,7 +66,8 @@ fn postgres_is_migrated_when_told_to() {
     applied 0012_settled_spend
     applied 0013_archive
     applied 0014_named_once
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 14 migrations applied; catalogue 2026-11-20
+    applied 0015_spans
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 15 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0
@@ -127,6 +129,7 @@ fn sqlite_migrates_itself() {
            12  settled_spend
            13  archive
            14  named_once
+           15  spans
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);

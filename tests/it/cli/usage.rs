@@ -2,7 +2,7 @@
 
 use crate::support::{Sandbox, postgres_url};
 
-const COMMANDS: [&[&str]; 54] = [
+const COMMANDS: [&[&str]; 55] = [
     &[],
     &["demo"],
     &["migrate"],
@@ -53,6 +53,7 @@ const COMMANDS: [&[&str]; 54] = [
     &["guard", "coverage"],
     &["guard", "sweep"],
     &["guard", "rules"],
+    &["serve"],
     &["doctor"],
     &["spool"],
     &["spool", "status"],
@@ -97,6 +98,7 @@ fn the_help_reads_well() {
       guard    The guard: no secret and no accidental personal data in a prompt
       import   Bring in usage from elsewhere
       export   Copy the ledger out
+      serve    Take in OpenTelemetry: an OTLP/HTTP receiver
       doctor   Check the ledger: recompute its laws, its prompts' digests, and what was sent
       spool    What could not be recorded, and waits on disk
       help     Print this message or the help of the given subcommand(s)

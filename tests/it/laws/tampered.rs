@@ -268,7 +268,7 @@ fn cases() -> Vec<Case> {
 
     // A row of nothing, a row that is gone, and a row of another model.
     cases.push(case(
-        "insert into spend_rollup values (7, 'p', 'a', 'x', 'y', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)",
+        "insert into spend_rollup values (7, 'p', 'a', 'x', 'y', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)",
         "delete from spend_rollup where bucket = 7",
         &[OF_ROLLUP],
     ));
@@ -419,7 +419,7 @@ on_both_databases! {
         let store = filled(&db).await;
         let mut hand = ByHand::connect(&db).await;
         hand.run("update llm_call set cost_pico = cost_pico + 1, output_tokens = 601 where agent = 'agent-1'").await;
-        hand.run("insert into spend_rollup values (7, 'p', 'a', 'x', 'y', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)").await;
+        hand.run("insert into spend_rollup values (7, 'p', 'a', 'x', 'y', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)").await;
         hand.run("update pipeline_run set status_id = 1 where pipeline = 'pipeline-2'").await;
         let broken = store.broken_laws().await.unwrap();
         let price = store.prices(Some("acme"), None, None).await.unwrap();
@@ -436,7 +436,7 @@ on_both_databases! {
           found    1 calls, 0 unpriced, 1000+900+800+700 in, 600+500 out, 400 embedded, 3 searches, 2490901 picodollars
           expected 1 calls, 0 unpriced, 1000+900+800+700 in, 601+500 out, 400 embedded, 3 searches, 2490902 picodollars
         the rollup is the sum of all calls: 7 p a x y
-          found    0 calls, 0 unpriced, 0+0+0+0 in, 0+0 out, 0 embedded, 0 searches, 0 picodollars
+          found    1 calls, 0 unpriced, 0+0+0+0 in, 0+0 out, 0 embedded, 0 searches, 0 picodollars
           expected no row
         a call costs its tokens by the rates of its price: run `00000000-0000-0000-0000-000000000001`, acme/m-1
           found    2490902 picodollars

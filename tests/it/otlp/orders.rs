@@ -4,7 +4,7 @@ use super::{bodies, journal, open, spans};
 use crate::support::on_both_databases;
 use asmm::domain::{Report, RunId, Span, SpanId, Timestamp, TokenUsage, resolve};
 use asmm::store::Store;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The spans in traces of their own, with responses of their own.
@@ -13,7 +13,7 @@ fn as_case(spans: &[Span], case: u128) -> Vec<Span> {
     for span in &mut spans {
         span.trace_id = Uuid::from_u128(span.trace_id.as_u128() ^ (case << 64));
         if let Some(response) = span.report.as_mut().and_then(|report| report.response_id.as_mut()) {
-            response.push_str(&format!("-{case}"));
+            *response = format!("{response}-{case}");
         }
     }
     spans
@@ -194,7 +194,7 @@ fn random_spans(random: &mut Random, seed: u128) -> Vec<Span> {
                 ..Report::default()
             });
             spans.push(Span {
-                trace_id: Uuid::from_u128((seed + 1) << 64 | trace + 1),
+                trace_id: Uuid::from_u128(((seed + 1) << 64) | (trace + 1)),
                 span_id: SpanId((number as u64 + 1).to_be_bytes()),
                 parent_id: parent.map(|parent| spans[parent].span_id),
                 started_at: Timestamp::from_micros(BASE + from),
@@ -212,7 +212,7 @@ fn random_spans(random: &mut Random, seed: u128) -> Vec<Span> {
             });
         }
     }
-    let ids: BTreeMap<_, _> = spans.iter().map(|span| ((span.trace_id, span.span_id), ())).collect();
+    let ids: BTreeSet<_> = spans.iter().map(|span| (span.trace_id, span.span_id)).collect();
     assert_eq!(ids.len(), spans.len());
     spans
 }

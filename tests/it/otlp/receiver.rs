@@ -81,7 +81,7 @@ impl Drop for Receiver {
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(60)))
+        .timeout_global(Some(Duration::from_mins(1)))
         .build()
         .into()
 }
@@ -104,7 +104,7 @@ pub fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<(u16, Ve
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(60), "{what} did not come about");
+        assert!(started.elapsed() < Duration::from_mins(1), "{what} did not come about");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -48,12 +48,12 @@ fn every_recorded_body_comes_in() {
             let json = std::fs::read(folder.join(format!("{name}.json"))).unwrap();
             let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             packer.write_all(&body).unwrap();
-            let packed = packer.finish().unwrap();
+            let gzip = packer.finish().unwrap();
             // The same spans four times.
             assert_eq!(receiver.post("/v1/traces", &[PROTOBUF], &body), (200, vec![]), "{name}");
             assert_eq!(receiver.post("/v1/traces", &[JSON], &json), (200, b"{}".to_vec()), "{name}");
             for _ in 0..2 {
-                let answer = receiver.post("/v1/traces", &[PROTOBUF, ("content-encoding", "gzip")], &packed);
+                let answer = receiver.post("/v1/traces", &[PROTOBUF, ("content-encoding", "gzip")], &gzip);
                 assert_eq!(answer, (200, vec![]), "{name}");
             }
         }
@@ -74,6 +74,9 @@ fn every_recorded_body_comes_in() {
     }
 }
 
+/// Path, headers, body; and the status and some words of the answer.
+type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], &'c [u8], u16, &'c str);
+
 #[test]
 fn what_is_no_request_is_refused_in_words() {
     let [sandbox, _] = sandboxes();
@@ -83,7 +86,7 @@ fn what_is_no_request_is_refused_in_words() {
     bomb.write_all(&vec![0; 8 << 20]).unwrap();
     let bomb = bomb.finish().unwrap();
     let gzip = ("content-encoding", "gzip");
-    let cases: &[(&str, &[(&str, &str)], &[u8], u16, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("/v1/traces", &[], &body, 415, "application/x-protobuf or application/json"),
         ("/v1/traces", &[("content-type", "text/plain")], &body, 415, "`text/plain`"),
         ("/v1/traces", &[PROTOBUF, ("content-encoding", "br")], &body, 415, "`br`"),

@@ -106,8 +106,8 @@ fn a_reader_sees_reports_and_no_prompts() {
     block_on(filled(&db));
     for relation in block_on(of_postgres(&db)) {
         let output = as_role("asmm_reader", &format!("select * from {} limit 1", relation.name), &db);
-        let is_secret =
-            ["llm_call_prompt", "prompt_text", "prompt_version"].contains(&relation.name.as_str());
+        let is_secret = ["llm_call_prompt", "prompt_text", "prompt_version", "otel_part", "otel_response"]
+            .contains(&relation.name.as_str());
         assert_eq!(is_denied(&output), is_secret, "{} {output:?}", relation.name);
         let output = as_role("asmm_reader", &format!("delete from {}", relation.name), &db);
         assert_ne!(output.code, 0, "{}", relation.name);
@@ -165,9 +165,11 @@ fn nobody_edits() {
             }
         }
     });
-    // Sums can be made again from the journal.
+    // Sums can be made again from the journal; spans are kept for some days only.
     let sums = ["spend_rollup", "settled_spend_day", "settled_spend_bucket", "settlement"];
-    for relation in relations.iter().filter(|r| !r.is_view && !sums.contains(&r.name.as_str())) {
+    let spans = ["otel_part", "otel_response"];
+    let may_go = |name: &str| sums.contains(&name) || spans.contains(&name);
+    for relation in relations.iter().filter(|r| !r.is_view && !may_go(&r.name)) {
         let name = &relation.name;
         assert_eq!(psql(&format!("truncate {name} cascade"), &db.schema).code, 1, "{name}");
         if block_on(count(&db, &format!("select count(*) from {name}"))) > 0 {
@@ -199,8 +201,14 @@ fn functions_answer_only_those_they_are_for() {
     assert_eq!(executable["asmm_reader"], [""; 0]);
     executable.get_mut("asmm_writer").unwrap().sort_unstable();
     let rpc = [
+        "close_span_runs",
         "finish_run",
         "finish_step",
+        "forget_spans",
+        "keep_spans",
+        "known_spans",
+        "open_span_runs",
+        "open_span_step",
         "record_call",
         "record_call_batch",
         "record_calls",
@@ -209,6 +217,7 @@ fn functions_answer_only_those_they_are_for() {
         "record_prompts",
         "start_run",
         "start_step",
+        "withdraw_calls",
     ];
     assert_eq!(executable["asmm_writer"], rpc);
     assert_eq!(executable["asmm_operator"].len(), functions.len());
@@ -400,7 +409,7 @@ fn a_plain_user_migrates_and_owns() {
             let grant = format!("do $$ begin execute format('grant create on database %I to {user}', current_database()); end $$");
             psql(&grant, &location.schema).success();
             let store = Store::connect(&location, Clock::System).await.unwrap();
-            assert_eq!(store.migrate().await.unwrap().len(), 14);
+            assert_eq!(store.migrate().await.unwrap().len(), 15);
             assert_eq!(record_through_the_client(&store).await, 1);
             let writes = psql(&format!("set role asmm_writer; {}", recording()[0]), &location.schema);
             writes.success();
