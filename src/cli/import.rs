@@ -4,7 +4,6 @@ use super::context::{Ctx, Exit, bar, counted, say};
 use crate::domain::{Event, RunId, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::Complaints;
-use crate::intake::claude_code;
 use crate::intake::lines::Lines;
 use crate::intake::native::{self, Line};
 use crate::intake::traces::{self, TraceOptions};
@@ -18,7 +17,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
+mod agents;
 mod catalogue;
+mod gateways;
+
+use agents::{ClaudeCodeArgs, CodexArgs};
+use gateways::{LiteLlmArgs, OtlpArgs};
 
 /// Bring in usage from elsewhere
 ///
@@ -28,6 +32,10 @@ pub(crate) enum ImportCommand {
     Jsonl(JsonlArgs),
     Traces(TracesArgs),
     ClaudeCode(ClaudeCodeArgs),
+    Codex(CodexArgs),
+    #[command(name = "litellm")]
+    LiteLlm(LiteLlmArgs),
+    Otlp(OtlpArgs),
 }
 
 /// Native JSONL, as `asmm export jsonl` writes it
@@ -73,25 +81,14 @@ pub(crate) struct TracesArgs {
     strict: bool,
 }
 
-/// The session logs of Claude Code
-///
-/// A project's folder becomes a pipeline, a session a run, and a subagent an agent of its own. A response that
-/// is still being written (younger than 5 minutes) is left for the next import.
-#[derive(Debug, Args)]
-pub(crate) struct ClaudeCodeArgs {
-    /// A projects folder, its parent, a project's folder, or single files [default: ~/.claude]
-    #[arg(value_name = "PATH")]
-    paths: Vec<PathBuf>,
-    /// Exit with 1 when a line was skipped or refused
-    #[arg(long)]
-    strict: bool,
-}
-
 pub(crate) async fn run(ctx: &Ctx, command: ImportCommand) -> Result<Exit> {
     match command {
         ImportCommand::Jsonl(args) => jsonl(ctx, args).await,
         ImportCommand::Traces(args) => import_traces(ctx, args).await,
-        ImportCommand::ClaudeCode(args) => import_claude_code(ctx, args).await,
+        ImportCommand::ClaudeCode(args) => agents::claude_code(ctx, args).await,
+        ImportCommand::Codex(args) => agents::codex(ctx, args).await,
+        ImportCommand::LiteLlm(args) => gateways::litellm(ctx, args).await,
+        ImportCommand::Otlp(args) => gateways::otlp(ctx, args).await,
     }
 }
 
@@ -207,10 +204,13 @@ async fn apply(
     imported.calls += applied.calls;
     let refused: BTreeSet<usize> = applied.refused.iter().map(|(place, _)| *place).collect();
     for (place, event) in events.iter().enumerate() {
-        if let Event::Call(call) = event
-            && !refused.contains(&place)
-        {
-            imported.runs.insert(call.run_id);
+        let run_id = match event {
+            Event::Call(call) => call.run_id,
+            Event::Span(span) if span.report.is_some() => span.run_id.unwrap_or(RunId(span.trace_id)),
+            _ => continue,
+        };
+        if !refused.contains(&place) {
+            imported.runs.insert(run_id);
         }
     }
     for (place, error) in applied.refused {
@@ -382,41 +382,4 @@ async fn trace(
 fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.split('.').next().unwrap_or_default().to_owned()
-}
-
-async fn import_claude_code(ctx: &Ctx, args: ClaudeCodeArgs) -> Result<Exit> {
-    let paths = if args.paths.is_empty() { vec![claude_home()?] } else { args.paths };
-    let bar = progress_bar(claude_code::total_bytes(&paths)?);
-    let store = ctx.store().await?;
-    let now = ctx.clock.now();
-    let mut imported = Imported::default();
-    let followed = bar.clone();
-    let summary = pump((ctx, &store), "claude-code", &mut imported, move |sink| {
-        claude_code::read(&paths, now, &|bytes| followed.inc(bytes), |event| sink.give(0, Line::Event(event)))
-    })
-    .await?;
-    bar.finish_and_clear();
-    imported.complaints.append(summary.complaints);
-    let held = if summary.held_back > 0 {
-        format!(", {} still being written", summary.held_back)
-    } else {
-        String::new()
-    };
-    let more = format!(
-        "; {} files, {} lines: {} told of a call again, {} replays, {} synthetic{held}",
-        summary.files, summary.lines, summary.duplicates, summary.replays, summary.synthetic
-    );
-    store.settle().await?;
-    Ok(conclude(&imported, args.strict, &more))
-}
-
-/// Where Claude Code keeps its logs.
-fn claude_home() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os("CLAUDE_CONFIG_DIR").filter(|v| !v.is_empty()) {
-        return Ok(PathBuf::from(folder));
-    }
-    let home = std::env::var_os("HOME").filter(|v| !v.is_empty());
-    home.map(|home| PathBuf::from(home).join(".claude")).ok_or_else(|| {
-        Error::usage("there is no home folder to look for ~/.claude in").hint("name the folder")
-    })
 }

@@ -21,11 +21,11 @@ mod tests;
 use crate::domain::{Event, Timestamp};
 use crate::error::Result;
 use crate::intake::Complaints;
+use crate::intake::files::read_all;
 use files::LogFile;
 use responses::Responses;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What was read of Claude Code's logs, and what became of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,28 +83,19 @@ fn read_with(
     progress: &(dyn Fn(u64) + Sync),
     sink: impl FnMut(Event) -> Result<()>,
 ) -> Result<LogSummary> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut all = Responses::default();
-        let mut complaints = Vec::new();
-        while let Some((index, file)) = take(files, &next) {
+    let parts = read_all(
+        files,
+        threads,
+        || (Responses::default(), Vec::new()),
+        |index, file, (all, complaints)| {
             let mut of_file = Complaints::default();
-            files::read(file, now, &mut all, &mut of_file, progress);
+            files::read(file, now, all, &mut of_file, progress);
             if !of_file.is_empty() {
                 complaints.push((index, of_file));
             }
-        }
-        (all, complaints)
-    };
-    let parts: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads.min(files.len())).map(|_| scope.spawn(work)).collect();
-        let mine = work();
-        let others = workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        std::iter::once(mine).chain(others).collect()
-    });
-    // Which thread read which file is chance; merging is commutative, and complaints are put in order.
+        },
+    );
+    // Merging is commutative, and complaints are put in order.
     let mut all = Responses::default();
     let mut complaints = Vec::new();
     for (responses, of_files) in parts {
@@ -118,9 +109,4 @@ fn read_with(
     }
     sessions::give(all, now, &mut summary, sink)?;
     Ok(summary)
-}
-
-fn take<'f>(files: &'f [LogFile], next: &AtomicUsize) -> Option<(usize, &'f LogFile)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    files.get(index).map(|file| (index, file))
 }

@@ -4,11 +4,15 @@
 //! its file and number, never fatal: logs are written by processes that get killed.
 
 pub mod claude_code;
+pub mod codex;
 mod complaints;
+mod files;
 pub mod lines;
+pub mod litellm;
 pub mod native;
 #[cfg(feature = "cli")]
 pub mod otlp;
+mod records;
 pub mod traces;
 
 pub use complaints::Complaints;

@@ -7,11 +7,14 @@
 //! Prompts and completions are not read.
 
 mod attributes;
+mod file;
 mod logs;
 mod proto;
 mod report;
 #[cfg(test)]
 mod tests;
+
+pub use file::{FileSummary, read_file};
 
 use crate::domain::{RunId, Span, SpanId, StepId, Timestamp, as_name};
 use crate::error::{Error, Result};

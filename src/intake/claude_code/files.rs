@@ -3,11 +3,11 @@
 use super::line::{self, Read as LineRead};
 use super::responses::Responses;
 use crate::domain::{MAX_NAME_CHARS, Timestamp};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::intake::Complaints;
+use crate::intake::files::{self, Found};
 use crate::intake::lines::Lines;
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Lines between two words of progress.
@@ -27,58 +27,25 @@ pub(super) struct LogFile {
 
 /// The logs under `paths`, each once, sorted by path.
 pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<LogFile>> {
-    let mut found = BTreeMap::new();
-    for path in paths {
-        let shown = path.display();
-        let whole = fs::canonicalize(path).map_err(|error| {
-            Error::io(format!("cannot read `{shown}`"), error)
-                .hint("give the folder `projects`, one project in it, or a session's .jsonl file")
-        })?;
-        if whole.is_dir() {
-            walk(&whole, path, &mut found)?;
-        } else {
-            found.insert(whole.clone(), log_file(&whole, path));
-        }
-    }
-    Ok(found.into_values().collect())
+    let hint = "give the folder `projects`, one project in it, or a session's .jsonl file";
+    Ok(files::find(paths, |name| files::stem(name).is_some(), hint)?.into_iter().map(log_file).collect())
 }
 
-/// Adds the logs in `folder`, which the user calls `shown`. Links to folders are not followed: they can
-/// go round in circles.
-fn walk(folder: &Path, shown: &Path, found: &mut BTreeMap<PathBuf, LogFile>) -> Result<()> {
-    let failed = |error| Error::io(format!("cannot read the folder `{}`", shown.display()), error);
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let (path, shown) = (entry.path(), shown.join(entry.file_name()));
-        if entry.file_type().map_err(failed)?.is_dir() {
-            walk(&path, &shown, found)?;
-        } else if let Some(name) = path.file_name().and_then(|name| name.to_str())
-            && stem(name) != name
-        {
-            found.insert(path.clone(), log_file(&path, &shown));
-        }
-    }
-    Ok(())
-}
-
-fn stem(name: &str) -> &str {
-    let name_unpacked = name.strip_suffix(".gz").unwrap_or(name);
-    name_unpacked.strip_suffix(".jsonl").unwrap_or(name)
-}
-
-fn log_file(path: &Path, shown: &Path) -> LogFile {
+fn log_file(found: Found) -> LogFile {
+    let path = found.whole.as_path();
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let folders: Vec<&Path> = path.ancestors().skip(1).collect();
     // `<project>/<session>/subagents/…/x.jsonl`, or else `<project>/x.jsonl`.
     let subagents = folders.iter().position(|folder| folder.ends_with("subagents"));
     let project = folders.get(subagents.map_or(0, |at| at + 2)).and_then(|folder| name(folder));
+    let file_name = name(path).unwrap_or_default();
     LogFile {
-        path: shown.to_owned(),
         // A folder's name may be longer than the ledger takes.
         project: project
             .map_or_else(|| "claude-code".to_owned(), |name| name.chars().take(MAX_NAME_CHARS).collect()),
-        stem: stem(&name(path).unwrap_or_default()).to_owned(),
-        bytes: fs::metadata(path).map_or(0, |metadata| metadata.len()),
+        stem: files::stem(&file_name).unwrap_or(&file_name).to_owned(),
+        bytes: found.bytes,
+        path: found.shown,
     }
 }
 

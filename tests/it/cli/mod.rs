@@ -6,6 +6,7 @@ mod days;
 mod export;
 mod failing;
 mod import;
+mod intake;
 mod looking;
 mod migrate;
 mod price_files;

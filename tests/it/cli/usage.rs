@@ -2,7 +2,7 @@
 
 use crate::support::{Sandbox, postgres_url};
 
-const COMMANDS: [&[&str]; 55] = [
+const COMMANDS: [&[&str]; 58] = [
     &[],
     &["demo"],
     &["migrate"],
@@ -34,6 +34,9 @@ const COMMANDS: [&[&str]; 55] = [
     &["import", "jsonl"],
     &["import", "traces"],
     &["import", "claude-code"],
+    &["import", "codex"],
+    &["import", "litellm"],
+    &["import", "otlp"],
     &["runs", "diff"],
     &["prompts"],
     &["prompts", "push"],

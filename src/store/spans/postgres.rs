@@ -1,0 +1,103 @@
+//! Taking spans in, in Postgres: the functions of `migrations/postgres/0015_spans.sql`.
+
+use super::kept::{Kept, Known, Part};
+use super::{Change, MAX_ROUNDS, REASON, TakenSpans, Unknown, unknown_names};
+use crate::domain::Span;
+use crate::error::Result;
+use crate::store::record::MAX_BATCH;
+use crate::store::{PostgresStore, batch};
+use std::collections::HashSet;
+
+impl PostgresStore {
+    pub(super) async fn take_spans(
+        &self,
+        spans: &[Span],
+        asked: &HashSet<(String, String)>,
+    ) -> Result<std::result::Result<TakenSpans, Unknown>> {
+        let mut tx = self.pool.begin().await?;
+        let mut known = Known::default();
+        let (mut traces, mut keys) = known.look_for(spans);
+        for _ in 0..MAX_ROUNDS {
+            let parts: Vec<Part> =
+                sqlx::query_as("select trace_id, part, spans from known_spans($1, $2, $3)")
+                    .bind(std::mem::take(&mut traces))
+                    .bind(keys.iter().map(|(hour, _)| hour_column(*hour)).collect::<Vec<_>>())
+                    .bind(keys.iter().map(|(_, key)| *key).collect::<Vec<_>>())
+                    .fetch_all(&mut *tx)
+                    .await?;
+            keys = known.found(parts)?;
+            if keys.is_empty() {
+                break;
+            }
+        }
+        let change = Change::of(spans, &known.spans);
+        let unknown = unknown_names(&change, asked);
+        if !unknown.is_empty() {
+            tx.rollback().await?;
+            return Ok(Err(unknown));
+        }
+        let new = change.fresh.len() as u64;
+        let mut taken = TakenSpans { new, known: spans.len() as u64 - new, ..TakenSpans::default() };
+        if change.fresh.is_empty() {
+            tx.rollback().await?;
+            return Ok(Ok(taken));
+        }
+        let kept = Kept::of(&change.fresh, &known)?;
+        sqlx::query("select keep_spans($1, $2, $3, $4, $5, $6)")
+            .bind(kept.parts.iter().map(|(trace, _, _)| *trace).collect::<Vec<_>>())
+            .bind(kept.parts.iter().map(|(_, part, _)| *part).collect::<Vec<_>>())
+            .bind(kept.parts.iter().map(|(_, _, packed)| packed.as_slice()).collect::<Vec<_>>())
+            .bind(kept.responses.iter().map(|(hour, _, _)| hour_column(*hour)).collect::<Vec<_>>())
+            .bind(kept.responses.iter().map(|(_, key, _)| *key).collect::<Vec<_>>())
+            .bind(kept.responses.iter().map(|(_, _, trace)| *trace).collect::<Vec<_>>())
+            .execute(&mut *tx)
+            .await?;
+        if !change.withdrawn.is_empty() {
+            let withdrawn: i32 = sqlx::query_scalar("select withdraw_calls($1, $2, $3)")
+                .bind(change.withdrawn.iter().map(|(run, _)| *run).collect::<Vec<_>>())
+                .bind(change.withdrawn.iter().map(|(_, call)| *call).collect::<Vec<_>>())
+                .bind(REASON)
+                .fetch_one(&mut *tx)
+                .await?;
+            taken.withdrawn = u64::try_from(withdrawn).unwrap_or_default();
+        }
+        if !change.runs.is_empty() {
+            sqlx::query("select open_span_runs($1, $2, $3, $4)")
+                .bind(change.runs.keys().copied().collect::<Vec<_>>())
+                .bind(change.runs.values().map(|run| run.pipeline.as_str()).collect::<Vec<_>>())
+                .bind(change.runs.values().map(|run| run.started_at).collect::<Vec<_>>())
+                .bind(change.runs.values().map(|run| run.conversation.as_deref()).collect::<Vec<_>>())
+                .execute(&mut *tx)
+                .await?;
+        }
+        for step in &change.steps {
+            sqlx::query("select open_span_step($1, $2, $3, $4, $5, $6)")
+                .bind(step.run_id)
+                .bind(step.step_id)
+                .bind(&step.step)
+                .bind(&step.agent)
+                .bind(&step.prompt_version)
+                .bind(step.started_at)
+                .execute(&mut *tx)
+                .await?;
+        }
+        for part in change.recorded.chunks(MAX_BATCH) {
+            taken.calls += batch::record(&mut tx, &part.iter().collect::<Vec<_>>()).await?;
+        }
+        let ended = change.ended();
+        if !ended.is_empty() {
+            sqlx::query("select close_span_runs($1, $2, $3)")
+                .bind(ended.iter().map(|(run, _, _)| *run).collect::<Vec<_>>())
+                .bind(ended.iter().map(|(_, status, _)| status.code()).collect::<Vec<_>>())
+                .bind(ended.iter().map(|(_, _, at)| *at).collect::<Vec<_>>())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(Ok(taken))
+    }
+}
+
+fn hour_column(hour: i64) -> i32 {
+    i32::try_from(hour).unwrap_or(i32::MAX)
+}

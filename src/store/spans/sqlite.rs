@@ -1,0 +1,210 @@
+//! Taking spans in, in SQLite: what Postgres does in functions, as statements.
+
+use super::kept::{Kept, Known, Part};
+use super::{Change, MAX_ROUNDS, REASON, TakenSpans, Unknown, unknown_names};
+use crate::domain::{FinishRun, RunId, Span, SpanRun, Status, Timestamp};
+use crate::error::Result;
+use crate::store::record::MAX_BATCH;
+use crate::store::settle::settle_now_and_then;
+use crate::store::{SqliteStore, sqlite};
+use serde_json::json;
+use sqlx::SqliteConnection;
+use std::collections::{BTreeMap, HashSet};
+use uuid::Uuid;
+
+impl SqliteStore {
+    pub(super) async fn take_spans(
+        &self,
+        spans: &[Span],
+        asked: &HashSet<(String, String)>,
+    ) -> Result<std::result::Result<TakenSpans, Unknown>> {
+        let now = self.clock.now();
+        let mut tx = self.begin().await?;
+        let known = known_spans(&mut tx, spans).await?;
+        let change = Change::of(spans, &known.spans);
+        let unknown = unknown_names(&change, asked);
+        if !unknown.is_empty() {
+            tx.rollback().await?;
+            return Ok(Err(unknown));
+        }
+        let new = change.fresh.len() as u64;
+        let mut taken = TakenSpans { new, known: spans.len() as u64 - new, ..TakenSpans::default() };
+        if change.fresh.is_empty() {
+            tx.rollback().await?;
+            return Ok(Ok(taken));
+        }
+        keep_spans(&mut tx, &Kept::of(&change.fresh, &known)?, now).await?;
+        if !change.withdrawn.is_empty() {
+            taken.withdrawn =
+                sqlite::withdraw::withdraw_calls(&mut tx, &change.withdrawn, REASON, now).await?;
+        }
+        open_runs(&mut tx, &change.runs).await?;
+        for step in &change.steps {
+            sqlite::open_span_step(&mut tx, step, now).await?;
+        }
+        for part in change.recorded.chunks(MAX_BATCH) {
+            taken.calls += sqlite::calls::record_calls(&mut tx, &self.prices, part, now).await?;
+        }
+        close_runs(&mut tx, &change.ended(), now).await?;
+        tx.commit().await?;
+        Ok(Ok(taken))
+    }
+}
+
+/// As `known_spans` of Postgres, round by round.
+async fn known_spans(db: &mut SqliteConnection, spans: &[Span]) -> Result<Known> {
+    let mut known = Known::default();
+    let (mut traces, mut keys) = known.look_for(spans);
+    for _ in 0..MAX_ROUNDS {
+        let parts: Vec<Part> = sqlx::query_as(
+            "with trace as (
+               select unhex(j.value) as trace_id from json_each($1) j
+               union
+               select r.trace_id
+               from json_each($2) j
+               join otel_response r on r.hour = j.value ->> 0 and r.response_key = j.value ->> 1
+             )
+             select p.trace_id, p.part, p.spans
+             from trace t
+             join otel_part p on p.trace_id = t.trace_id
+             where not exists (select 1 from otel_part o where o.trace_id = t.trace_id and o.part > 5000)",
+        )
+        .bind(hex_list(&std::mem::take(&mut traces)))
+        .bind(json!(keys).to_string())
+        .fetch_all(&mut *db)
+        .await?;
+        keys = known.found(parts)?;
+        if keys.is_empty() {
+            break;
+        }
+    }
+    Ok(known)
+}
+
+fn hex_list(ids: &[Uuid]) -> String {
+    json!(ids.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>()).to_string()
+}
+
+async fn keep_spans(db: &mut SqliteConnection, kept: &Kept, now: Timestamp) -> Result<()> {
+    let parts: Vec<_> = kept
+        .parts
+        .iter()
+        .map(|(trace_id, part, packed)| json!([trace_id.simple().to_string(), part, hex(packed)]))
+        .collect();
+    sqlx::query(
+        "with j as materialized (select value from json_each($1))
+         insert into otel_part (trace_id, part, received_at, spans)
+         select
+           unhex(j.value ->> 0),
+           max(j.value ->> 1, (select coalesce(max(o.part), 0) + 1 from otel_part o where o.trace_id = unhex(j.value ->> 0))),
+           $2, unhex(j.value ->> 2)
+         from j",
+    )
+    .bind(serde_json::Value::from(parts).to_string())
+    .bind(now)
+    .execute(&mut *db)
+    .await?;
+    let responses =
+        kept.responses.iter().map(|(hour, key, trace)| json!([hour, key, trace.simple().to_string()]));
+    sqlx::query(
+        "insert into otel_response (hour, response_key, trace_id)
+         select j.value ->> 0, j.value ->> 1, unhex(j.value ->> 2)
+         from json_each($1) j
+         where true
+         on conflict (hour, response_key, trace_id) do nothing",
+    )
+    .bind(responses.collect::<serde_json::Value>().to_string())
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let digits =
+        bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    digits.collect()
+}
+
+async fn open_runs(db: &mut SqliteConnection, runs: &BTreeMap<RunId, SpanRun>) -> Result<()> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = runs
+        .iter()
+        .map(|(run_id, run)| {
+            let labels = run
+                .conversation
+                .as_ref()
+                .map(|conversation| json!({"conversation": conversation}).to_string());
+            json!([run_id.0.simple().to_string(), run.pipeline, run.started_at.micros(), labels])
+        })
+        .collect();
+    let rows = serde_json::Value::from(rows).to_string();
+    sqlx::query(
+        "insert into pipeline_run (run_id, pipeline, status_id, started_at, labels)
+         select unhex(j.value ->> 0), j.value ->> 1, s.status_id, j.value ->> 2, coalesce(j.value ->> 3, '{}')
+         from json_each($1) j
+         join status_lookup s on s.code = $2
+         where not exists (select 1 from pipeline_run r where r.run_id = unhex(j.value ->> 0))",
+    )
+    .bind(&rows)
+    .bind(Status::Running.code())
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "update pipeline_run
+         set labels = j.value ->> 3
+         from json_each($1) j
+         where run_id = unhex(j.value ->> 0) and labels = '{}' and j.value ->> 3 is not null",
+    )
+    .bind(&rows)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Finishes those of the runs that are not finished.
+async fn close_runs(
+    db: &mut SqliteConnection,
+    ended: &[(RunId, Status, Timestamp)],
+    now: Timestamp,
+) -> Result<()> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = ended.iter().map(|(run_id, _, _)| run_id.0).collect();
+    let unpriced: Vec<RunId> = sqlx::query_scalar(
+        "select r.run_id
+         from json_each($1) j
+         join pipeline_run r on r.run_id = unhex(j.value)
+         where r.completed_at is null and r.unpriced_calls > 0",
+    )
+    .bind(hex_list(&ids))
+    .fetch_all(&mut *db)
+    .await?;
+    let unpriced: HashSet<RunId> = unpriced.into_iter().collect();
+    for (run_id, status, at) in ended.iter().filter(|(run_id, _, _)| unpriced.contains(run_id)) {
+        // Those without a price are priced first, as far as prices are there by now.
+        let finish = FinishRun { run_id: *run_id, status: *status, completed_at: Some(*at) };
+        sqlite::finish_run(db, &finish, now).await?;
+    }
+    let rows: Vec<_> = ended
+        .iter()
+        .map(|(run_id, status, at)| json!([run_id.0.simple().to_string(), status.code(), at.micros()]))
+        .collect();
+    sqlx::query(
+        "update pipeline_run
+         set status_id = (select s.status_id from status_lookup s where s.code = j.value ->> 1),
+             completed_at = j.value ->> 2,
+             costed_at = $2
+         from json_each($1) j
+         where run_id = unhex(j.value ->> 0) and completed_at is null",
+    )
+    .bind(serde_json::Value::from(rows).to_string())
+    .bind(now)
+    .execute(&mut *db)
+    .await?;
+    settle_now_and_then(db, now).await
+}
