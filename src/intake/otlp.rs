@@ -13,13 +13,13 @@ mod proto;
 mod report;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use file::{FileSummary, read_file};
 
 use crate::domain::{RunId, Span, SpanId, StepId, Timestamp, as_name};
 use crate::error::{Error, Result};
 use attributes::Attributes;
-use prost::Message;
 use uuid::Uuid;
 
 /// How a body is written.
@@ -59,31 +59,30 @@ pub struct Spans {
 /// When it is not a body of that kind. What is wrong with a single span is counted instead.
 pub fn read(body: &[u8], signal: Signal, encoding: Encoding, now: Timestamp) -> Result<Spans> {
     let mut spans = Spans::default();
-    match signal {
-        Signal::Traces => {
-            let request: proto::ExportTraces = decode(body, encoding)?;
+    match (signal, encoding) {
+        (Signal::Traces, Encoding::Protobuf) => {
+            wire::each(body, |resource, scope, span| spans.take_span(span, scope, resource, now))?;
+        }
+        (Signal::Logs, Encoding::Protobuf) => {
+            wire::each(body, |resource, scope, record| spans.take_record(record, scope, resource, now))?;
+        }
+        (Signal::Traces, Encoding::Json) => {
+            let request: proto::ExportTraces = from_json(body)?;
             for of_resource in &request.resource_spans {
-                let resource = resource(of_resource.resource.as_ref());
                 for of_scope in &of_resource.scope_spans {
-                    let scope = of_scope.scope.as_ref().map_or("", |scope| scope.name.as_str());
                     for span in &of_scope.spans {
-                        let read = read_span(span, scope, &resource, &mut spans.unknown_usage);
-                        spans.take(read, now);
+                        spans.take_span(span, of_scope.scope.as_ref(), of_resource.resource.as_ref(), now);
                     }
                 }
             }
         }
-        Signal::Logs => {
-            let request: proto::ExportLogs = decode(body, encoding)?;
+        (Signal::Logs, Encoding::Json) => {
+            let request: proto::ExportLogs = from_json(body)?;
             for of_resource in &request.resource_logs {
-                let resource = resource(of_resource.resource.as_ref());
                 for of_scope in &of_resource.scope_logs {
-                    let scope = of_scope.scope.as_ref().map_or("", |scope| scope.name.as_str());
                     for record in &of_scope.log_records {
-                        let read = logs::read(record, scope, &resource, &mut spans.unknown_usage);
-                        if let Some(read) = read.transpose() {
-                            spans.take(read, now);
-                        }
+                        let (scope, resource) = (of_scope.scope.as_ref(), of_resource.resource.as_ref());
+                        spans.take_record(record, scope, resource, now);
                     }
                 }
             }
@@ -93,6 +92,32 @@ pub fn read(body: &[u8], signal: Signal, encoding: Encoding, now: Timestamp) -> 
 }
 
 impl Spans {
+    fn take_span(
+        &mut self,
+        span: &proto::Span,
+        scope: Option<&proto::Scope>,
+        resource: Option<&proto::Resource>,
+        now: Timestamp,
+    ) {
+        let scope = scope.map_or("", |scope| scope.name.as_str());
+        let read = read_span(span, scope, &self::resource(resource), &mut self.unknown_usage);
+        self.take(read, now);
+    }
+
+    fn take_record(
+        &mut self,
+        record: &proto::LogRecord,
+        scope: Option<&proto::Scope>,
+        resource: Option<&proto::Resource>,
+        now: Timestamp,
+    ) {
+        let scope = scope.map_or("", |scope| scope.name.as_str());
+        let read = logs::read(record, scope, &self::resource(resource), &mut self.unknown_usage);
+        if let Some(read) = read.transpose() {
+            self.take(read, now);
+        }
+    }
+
     fn take(&mut self, read: Result<Span>, now: Timestamp) {
         match read.and_then(|span| span.check(now).map(|()| span)) {
             Ok(span) => self.spans.push(span),
@@ -104,23 +129,21 @@ impl Spans {
     }
 }
 
-fn decode<T: Message + Default + serde::de::DeserializeOwned>(body: &[u8], encoding: Encoding) -> Result<T> {
-    match encoding {
-        Encoding::Protobuf => T::decode(body).map_err(|error| {
-            Error::input(format!("the body is no protobuf of OTLP: {error}"))
-                .hint("send an ExportTraceServiceRequest as application/x-protobuf")
-        }),
-        // An array would be read as the fields in their order.
-        Encoding::Json if body.trim_ascii_start().first() != Some(&b'{') => {
-            Err(Error::input("the body is no JSON of OTLP: it is no object")
-                .hint("send an ExportTraceServiceRequest as application/json"))
-        }
-        Encoding::Json => serde_json::from_slice(body).map_err(|error| {
-            let error = crate::error::without_value(&error.to_string());
-            Error::input(format!("the body is no JSON of OTLP: {error}"))
-                .hint("send an ExportTraceServiceRequest as application/json")
-        }),
+fn from_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let refused = |what: String| {
+        Err(Error::input(format!("the body is no JSON of OTLP: {what}"))
+            .hint("send an ExportTraceServiceRequest as application/json"))
+    };
+    // An array would be read as the fields in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return refused("it is no object".to_owned());
     }
+    // An empty object takes three bytes to send, and thirty times that in memory.
+    let objects = memchr::memchr_iter(b'{', body).count();
+    if objects > 1000 + body.len() / 8 {
+        return refused(format!("it has {objects} objects, nearly all of them empty"));
+    }
+    serde_json::from_slice(body).or_else(|error| refused(crate::error::without_value(&error.to_string())))
 }
 
 fn resource(resource: Option<&proto::Resource>) -> Attributes<'_> {

@@ -1,5 +1,7 @@
 //! The messages of OTLP 1.x, as far as they are read here; what else is in them is passed over.
 //!
+//! Requests and what they group by are read here from JSON only; from protobuf `wire.rs` reads them.
+//!
 //! From <https://github.com/open-telemetry/opentelemetry-proto>, Apache-2.0. Each is read from protobuf and from its
 //! [JSON](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): 64-bit numbers may be strings, ids are
 //! hexadecimal digits, or base64 as protobuf's own JSON has them.
@@ -8,53 +10,43 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ExportTraces {
-    #[prost(message, repeated, tag = "1")]
     pub resource_spans: Vec<ResourceSpans>,
 }
 
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ResourceSpans {
-    #[prost(message, optional, tag = "1")]
     pub resource: Option<Resource>,
-    #[prost(message, repeated, tag = "2")]
     pub scope_spans: Vec<ScopeSpans>,
 }
 
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ScopeSpans {
-    #[prost(message, optional, tag = "1")]
     pub scope: Option<Scope>,
-    #[prost(message, repeated, tag = "2")]
     pub spans: Vec<Span>,
 }
 
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ExportLogs {
-    #[prost(message, repeated, tag = "1")]
     pub resource_logs: Vec<ResourceLogs>,
 }
 
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ResourceLogs {
-    #[prost(message, optional, tag = "1")]
     pub resource: Option<Resource>,
-    #[prost(message, repeated, tag = "2")]
     pub scope_logs: Vec<ScopeLogs>,
 }
 
-#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ScopeLogs {
-    #[prost(message, optional, tag = "1")]
     pub scope: Option<Scope>,
-    #[prost(message, repeated, tag = "2")]
     pub log_records: Vec<LogRecord>,
 }
 

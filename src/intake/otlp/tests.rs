@@ -244,8 +244,74 @@ fn what_is_no_body_is_refused_in_words() {
         let error = read(bytes, Signal::Traces, encoding, now()).unwrap_err();
         assert!(error.to_string().contains("the body is no"), "{error}");
     }
+    // What takes little to send and much to hold.
+    let bomb = |attributes: usize| {
+        let span: Vec<u8> = [0x4a, 0x00].repeat(attributes);
+        let field = |number: u8, held: &[u8]| {
+            let mut bytes = vec![number << 3 | 2];
+            prost::encode_length_delimiter(held.len(), &mut bytes).unwrap();
+            bytes.extend_from_slice(held);
+            bytes
+        };
+        field(1, &field(2, &field(2, &span)))
+    };
+    let error = read(&bomb(100_000), Signal::Traces, Encoding::Protobuf, now()).unwrap_err();
+    assert!(error.to_string().contains("more than 20000 attributes"), "{error}");
+    assert_eq!(read(&bomb(10_000), Signal::Traces, Encoding::Protobuf, now()).unwrap().refused, 1);
+    let empty = format!("{{\"resourceSpans\":[{}{{}}]}}", "{},".repeat(100_000));
+    let error = read(empty.as_bytes(), Signal::Traces, Encoding::Json, now()).unwrap_err();
+    assert!(error.to_string().contains("nearly all of them empty"), "{error}");
     // A span without an id is counted, and the others are taken.
     let body = of_spans(&[json!({"spanId": ""}), json!({}), json!({"startTimeUnixNano": "0"})]);
     let read = traces(&body);
     assert_eq!((read.spans.len(), read.refused), (1, 2));
+}
+
+/// Bodies that are cut, flipped and mixed are read or refused, and never more than was sent.
+#[test]
+fn damaged_bodies_are_read_or_refused() {
+    let mut state = 7_u64;
+    let mut below = |limit: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % limit.max(1)
+    };
+    let (mut taken, mut refused) = (0, 0);
+    for name in expected().keys() {
+        for (file, encoding) in
+            [(format!("{name}.bin"), Encoding::Protobuf), (format!("{name}.json"), Encoding::Json)]
+        {
+            let whole = body(&file);
+            for round in 0..300 {
+                let mut bytes = whole.clone();
+                match round % 3 {
+                    0 => bytes.truncate(below(whole.len())),
+                    1 => {
+                        for _ in 0..=below(8) {
+                            let place = below(bytes.len());
+                            bytes[place] ^= 1 << below(8);
+                        }
+                    }
+                    _ => {
+                        let (from, to) = (below(whole.len()), below(whole.len()));
+                        let part = whole[from..(from + below(200)).min(whole.len())].to_vec();
+                        bytes.splice(to..to, part);
+                    }
+                }
+                for signal in [Signal::Traces, Signal::Logs] {
+                    match read(&bytes, signal, encoding, now()) {
+                        Ok(spans) => {
+                            taken += 1;
+                            assert!(spans.spans.len() <= 20);
+                            resolve(&spans.spans);
+                        }
+                        Err(error) => {
+                            refused += 1;
+                            assert!(error.to_string().contains("the body is no"), "{error}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(taken > 1000 && refused > 1000, "{taken} {refused}");
 }
