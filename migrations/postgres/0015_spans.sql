@@ -86,19 +86,10 @@ create trigger pipeline_run_append_only
 create trigger pipeline_run_labels_once before update of labels on pipeline_run
   for each row when (old.labels <> '{}') execute function refuse_change();
 
--- What is withdrawn is taken off whichever lane is free.
-do $$
-declare
-  rule record;
-begin
-  for rule in
-    select c.conname
-    from pg_constraint c
-    where c.conrelid = 'spend_rollup'::regclass and c.contype = 'c' and pg_get_constraintdef(c.oid) not like '%lane%'
-  loop
-    execute format('alter table spend_rollup drop constraint %I', rule.conname);
-  end loop;
-end $$;
+-- What is withdrawn may be settled already: it opens a lane with less than nothing.
+alter table spend_rollup
+  drop constraint spend_rollup_counts,
+  add check (lane >= 0);
 
 create function known_spans(trace_id uuid[], hour integer[], response_key bigint[])
 returns setof otel_part
@@ -114,6 +105,11 @@ begin
       select r.trace_id
       from unnest(known_spans.hour, known_spans.response_key) as u (hour, response_key)
       join otel_response r on r.hour = u.hour and r.response_key = u.response_key
+      -- A stub that answers with one id for all tells nothing by it.
+      where (
+        select count(*)
+        from (
+          select 1 from otel_response o where o.hour = u.hour and o.response_key = u.response_key limit 17) o) <= 16
     )
     select p.*
     from trace t

@@ -209,7 +209,10 @@ async fn keep_house(ctx: &Ctx, writer: &Writer<'_>) {
     let mut forgotten = tokio::time::Instant::now();
     loop {
         tokio::time::sleep(DRAIN_EVERY).await;
-        let Some(store) = writer.ledger_now() else { continue };
+        if writer.is_paused() {
+            continue;
+        }
+        let Ok(store) = writer.ledger().await else { continue };
         if writer.spool().is_empty().is_ok_and(|is_empty| !is_empty)
             && let Err(error) = recording::drain(ctx, writer.spool(), &store).await
         {

@@ -20,7 +20,7 @@ mod usage;
 mod window;
 
 pub use canonical::canonical_json;
-pub use digest::Digest;
+pub use digest::{Digest, hex};
 pub use event::{Call, Event, FinishRun, FinishStep, Outcome, StartRun, StartStep};
 pub use guard::{Decision, GuardEvent};
 pub use id::{CallId, RunId, StepId};

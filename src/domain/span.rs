@@ -1,8 +1,11 @@
 //! Spans as traces report them, as far as the ledger is concerned: who is inside whom, and which of them report a call
 //! to a model.
 
+mod groups;
 mod merge;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 pub use resolve::{Resolved, SpanRun, resolve};
 

@@ -2,7 +2,7 @@
 //! anywhere, the spool included.
 
 use crate::clock::Clock;
-use crate::domain::{CallPrompt, Digest, Event, Sanitisation, SentPrompt, Timestamp};
+use crate::domain::{CallPrompt, Digest, Event, Sanitisation, SentPrompt, Span, Timestamp};
 use crate::error::{ErrorKind, Result};
 use crate::guard::{About, Guard, Policy, mask_secrets};
 use crate::prompt::Content;
@@ -55,6 +55,7 @@ impl Door {
     pub fn is_for(event: &Event) -> bool {
         match event {
             Event::Run(run) => !run.labels.is_empty(),
+            Event::Span(span) => span.conversation.is_some(),
             Event::Call(call) => {
                 call.prompt.as_ref().is_some_and(|sent| sent.sanitisation == Sanitisation::Unscanned)
             }
@@ -70,6 +71,9 @@ impl Door {
     /// Of the ledger when that fails; of another kind when the event itself is to be refused: inputs that do not
     /// fit their version.
     pub async fn admit(&mut self, store: Option<&Store>, mut event: Event) -> Result<Vec<Event>> {
+        if let Event::Span(span) = &mut event {
+            mask_conversation(span);
+        }
         if let Event::Run(run) = &mut event {
             // A word to find a run by is no place for a secret; that the run started is recorded all the same.
             for (name, text) in &mut run.labels {
@@ -184,6 +188,13 @@ impl Door {
             self.contents.insert(reference.clone(), content.clone());
         }
         Ok(content)
+    }
+}
+
+/// A conversation becomes a run's label, and a word to find a run by is no place for a secret.
+pub(crate) fn mask_conversation(span: &mut Span) {
+    if let Some(conversation) = &mut span.conversation {
+        *conversation = mask_secrets(conversation);
     }
 }
 

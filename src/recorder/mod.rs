@@ -69,7 +69,7 @@ mod warn;
 
 pub use call::CallBuilder;
 pub use context::{Context, in_current, spawn};
-pub(crate) use door::{Door, LazyGuard};
+pub(crate) use door::{Door, LazyGuard, mask_conversation};
 pub use headers::Carrier;
 pub use metrics::Metrics;
 pub(crate) use metrics::Report;

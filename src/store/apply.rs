@@ -86,10 +86,11 @@ impl Store {
             Store::Sqlite(s) => s.apply_in_one(chunk, &mut applied).await?,
         }
         // They start runs of their own, and finish them.
-        let spans: Vec<Span> = valid.iter().filter_map(|(_, change)| change.as_span().cloned()).collect();
-        for part in spans.chunks(MAX_BATCH) {
-            applied.calls += self.take_spans(part).await?.calls;
-        }
+        let spans = valid.iter().filter_map(|(place, change)| Some((*place, change.as_span()?.clone())));
+        let (places, spans): (Vec<usize>, Vec<Span>) = spans.unzip();
+        let (taken, refused) = self.take_each_span(&spans).await?;
+        applied.calls += taken.calls;
+        applied.refused.extend(refused.into_iter().map(|(nth, error)| (places[nth], error)));
         Ok(applied)
     }
 

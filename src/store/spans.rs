@@ -131,14 +131,28 @@ impl Store {
         }
     }
 
-    /// For a process that writes much and for long: `SQLite` keeps more pages in memory, and moves them from its log into the
-    /// file less often: 64 MiB of pages, 256 MiB of log.
-    pub async fn prepare_for_load(&self) -> Result<()> {
-        if let Store::Sqlite(s) = self {
-            sqlx::query("pragma cache_size = -65536").execute(&s.pool).await?;
-            sqlx::query("pragma wal_autocheckpoint = 65536").execute(&s.pool).await?;
+    /// [`Store::take_spans`] of any number; a span that the ledger refuses does not hold up the others. Answers those, by their
+    /// places.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached or fails: any part of them may then be in it, and taking them again is safe.
+    pub async fn take_each_span(&self, spans: &[Span]) -> Result<(TakenSpans, Vec<(usize, Error)>)> {
+        let (mut taken, mut refused) = (TakenSpans::default(), Vec::new());
+        let mut parts: Vec<(usize, &[Span])> =
+            spans.chunks(MAX_BATCH).enumerate().map(|(n, part)| (n * MAX_BATCH, part)).rev().collect();
+        while let Some((place, part)) = parts.pop() {
+            match self.take_spans(part).await {
+                Ok(more) => taken += more,
+                Err(error) if error.is_of_the_ledger() => return Err(error),
+                Err(error) if part.len() == 1 => refused.push((place, error)),
+                Err(_) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.push((place + first.len(), second));
+                    parts.push((place, first));
+                }
+            }
         }
-        Ok(())
+        Ok((taken, refused))
     }
 
     /// Drops spans that came before a time: what comes later of their traces is resolved without them. Answers how many parts

@@ -3,7 +3,6 @@
 use super::{Ctx, Exit, Imported, conclude, in_one_line, lines_of, open, progress_bar, pump, shown, size_of};
 use crate::domain::Event;
 use crate::error::{Error, Result};
-use crate::guard::mask_secrets;
 use crate::intake::native::Line;
 use crate::intake::otlp::{self, FileSummary};
 use crate::intake::{Complaints, litellm as logs};
@@ -78,10 +77,7 @@ pub(super) async fn otlp(ctx: &Ctx, args: OtlpArgs) -> Result<Exit> {
         let summary = pump((ctx, &store), &file, &mut imported, move |sink| {
             let mut stream = bar.wrap_read(open(&path)?);
             let mut complaints = Complaints::default();
-            let outcome = otlp::read_file(&name, &mut stream, now, &mut complaints, |line, mut span| {
-                if let Some(conversation) = &mut span.conversation {
-                    *conversation = mask_secrets(conversation);
-                }
+            let outcome = otlp::read_file(&name, &mut stream, now, &mut complaints, |line, span| {
                 sink.give(line, Line::Event(Event::Span(Box::new(span))))
             });
             let summary =

@@ -35,6 +35,9 @@ pub(super) struct Refusal {
     pub reason: String,
 }
 
+/// What is asked for, or why not: errors of the request, not of the program.
+pub(super) type Outcome<T> = Result<T, Refusal>;
+
 impl Refusal {
     pub fn new(status: StatusCode, reason: impl Into<String>) -> Self {
         Self { status, reason: reason.into() }
@@ -49,7 +52,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    pub fn of(headers: &HeaderMap) -> std::result::Result<Self, Refusal> {
+    pub fn of(headers: &HeaderMap) -> Outcome<Self> {
         let unsupported = |reason: String| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason);
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let kind = text(header::CONTENT_TYPE);
@@ -79,7 +82,7 @@ impl Form {
 impl Limits {
     pub fn new(max_body_mib: u32, max_memory_mib: u32) -> Self {
         let mib = |count: u32| usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(1 << 20);
-        let (max_body, memory) = (mib(max_body_mib), mib(max_memory_mib.max(max_body_mib * 2)));
+        let (max_body, memory) = (mib(max_body_mib), mib(max_memory_mib.max(max_body_mib * 4)));
         Self {
             max_body,
             max_unpacked: max_body * 2,
@@ -88,12 +91,8 @@ impl Limits {
         }
     }
 
-    /// The body, and its share of the memory for as long as it is held.
-    pub async fn read(
-        &self,
-        headers: &HeaderMap,
-        body: Body,
-    ) -> std::result::Result<(Vec<u8>, OwnedSemaphorePermit), Refusal> {
+    /// The body, and its share of the memory for as long as that is held.
+    pub async fn read(&self, headers: &HeaderMap, body: Body) -> Outcome<(Vec<u8>, OwnedSemaphorePermit)> {
         let too_large = || {
             let limit = self.max_body >> 20;
             Refusal::new(
@@ -108,10 +107,7 @@ impl Limits {
             self.pass_over(body).await;
             return Err(too_large());
         }
-        let share = u32::try_from(announced.unwrap_or(self.max_body).div_ceil(KIB)).unwrap_or(u32::MAX);
-        let held = Arc::clone(&self.memory).try_acquire_many_owned(share.max(1)).map_err(|_| {
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "more is coming than can be taken in; come again")
-        })?;
+        let held = hold(&self.memory, announced.unwrap_or(self.max_body))?;
         match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, self.max_body)).await {
             Ok(Ok(bytes)) => Ok((bytes.into(), held)),
             // The limit, or a client that went away, who hears no answer.
@@ -124,9 +120,9 @@ impl Limits {
     }
 
     /// Reads a body that is not wanted, within limits: many clients hear the answer only after they have sent all.
-    async fn pass_over(&self, body: Body) {
+    pub async fn pass_over(&self, body: Body) {
         let mut data = body.into_data_stream();
-        let mut left = self.max_body.saturating_mul(8);
+        let mut left = self.max_body.saturating_mul(4);
         let reading = async {
             while let Some(Ok(part)) = data.next().await
                 && part.len() <= left
@@ -137,27 +133,37 @@ impl Limits {
         let _ = tokio::time::timeout(UNWANTED_PATIENCE, reading).await;
     }
 
-    /// What is in a body.
+    /// What is in a body, and the share of the memory of what it unpacks to: its spans take about as much.
     pub async fn unpack(
         &self,
         body: Vec<u8>,
         (signal, form): (Signal, Form),
         now: Timestamp,
-    ) -> std::result::Result<Spans, Refusal> {
-        let limit = self.max_unpacked;
+    ) -> Outcome<(Spans, OwnedSemaphorePermit)> {
+        let (limit, memory) = (self.max_unpacked, Arc::clone(&self.memory));
         let closed = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending");
         let turn = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed())?;
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let plain = if form.is_gzip { gunzip(&body, limit)? } else { body };
-            otlp::read(&plain, signal, form.encoding, now)
-                .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))
+            let held = hold(&memory, plain.len())?;
+            let spans = otlp::read(&plain, signal, form.encoding, now)
+                .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+            Ok((spans, held))
         });
         reading.await.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body cannot be read"))?
     }
 }
 
-fn gunzip(body: &[u8], limit: usize) -> std::result::Result<Vec<u8>, Refusal> {
+/// A share of the memory that all requests may have at once.
+fn hold(memory: &Arc<Semaphore>, bytes: usize) -> Outcome<OwnedSemaphorePermit> {
+    let share = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
+    Arc::clone(memory).try_acquire_many_owned(share.max(1)).map_err(|_| {
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "more is coming than can be taken in; come again")
+    })
+}
+
+fn gunzip(body: &[u8], limit: usize) -> Outcome<Vec<u8>> {
     let mut plain = Vec::with_capacity(body.len().saturating_mul(4).min(limit));
     let mut packed = flate2::read::MultiGzDecoder::new(body).take(limit as u64 + 1);
     packed
@@ -171,9 +177,6 @@ fn gunzip(body: &[u8], limit: usize) -> std::result::Result<Vec<u8>, Refusal> {
     }
     Ok(plain)
 }
-
-/// For the type's sake: what comes back is an error of the request, not of the program.
-pub(super) type Taken = std::result::Result<Spans, Refusal>;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,13 @@
 //! What is asked, and what is answered.
 
 use super::answer;
-use super::body::{Form, Limits, Refusal, Taken};
+use super::body::{Form, Limits, Outcome, Refusal};
 use super::metrics::{Answered, Metrics};
 use super::writer::Job;
 use crate::clock::Clock;
 use crate::domain::Digest;
-use crate::guard::mask_secrets;
-use crate::intake::otlp::{Encoding, Signal};
+use crate::intake::otlp::{Encoding, Signal, Spans};
+use crate::recorder::mask_conversation;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -48,25 +48,23 @@ impl Server {
     }
 
     /// Takes a request in: the answer comes when its spans are safe.
-    async fn take(&self, signal: Signal, request: Request) -> (Encoding, Taken) {
+    async fn take(&self, signal: Signal, request: Request) -> (Encoding, Outcome<Spans>) {
         let form = match Form::of(request.headers()) {
             Ok(form) => form,
-            Err(refusal) => return (Encoding::Json, Err(refusal)),
+            Err(refusal) => {
+                self.limits.pass_over(request.into_body()).await;
+                return (Encoding::Json, Err(refusal));
+            }
         };
         (form.encoding, self.take_in(signal, form, request).await)
     }
 
-    async fn take_in(&self, signal: Signal, form: Form, request: Request) -> Taken {
+    async fn take_in(&self, signal: Signal, form: Form, request: Request) -> Outcome<Spans> {
         let (head, body) = request.into_parts();
-        let (body, _held) = self.limits.read(&head.headers, body).await?;
-        let mut read = self.limits.unpack(body, (signal, form), self.clock.now()).await?;
+        let (body, _packed) = self.limits.read(&head.headers, body).await?;
+        let (mut read, _unpacked) = self.limits.unpack(body, (signal, form), self.clock.now()).await?;
         self.metrics.read(read.refused, read.unknown_usage);
-        for span in &mut read.spans {
-            // It becomes a word to find a run by, which is no place for a secret.
-            if let Some(conversation) = &mut span.conversation {
-                *conversation = mask_secrets(conversation);
-            }
-        }
+        read.spans.iter_mut().for_each(mask_conversation);
         let spans = std::mem::take(&mut read.spans);
         if spans.is_empty() {
             return Ok(read);
@@ -108,7 +106,7 @@ async fn logs(State(server): State<Arc<Server>>, request: Request) -> Response<B
 
 async fn export(server: &Server, signal: Signal, request: Request) -> Response<Body> {
     if !server.is_allowed(request.headers()) {
-        return forbidden(server);
+        return forbidden(server, request).await;
     }
     let (encoding, taken) = server.take(signal, request).await;
     match taken {
@@ -131,7 +129,7 @@ async fn export(server: &Server, signal: Signal, request: Request) -> Response<B
 /// Metrics say nothing that spans do not: the exporter is not to complain.
 async fn ignored(State(server): State<Arc<Server>>, request: Request) -> Response<Body> {
     if !server.is_allowed(request.headers()) {
-        return forbidden(&server);
+        return forbidden(&server, request).await;
     }
     let (head, body) = request.into_parts();
     let encoding = Form::of(&head.headers).map_or(Encoding::Json, |form| form.encoding);
@@ -141,7 +139,8 @@ async fn ignored(State(server): State<Arc<Server>>, request: Request) -> Respons
     }
 }
 
-fn forbidden(server: &Server) -> Response<Body> {
+async fn forbidden(server: &Server, request: Request) -> Response<Body> {
+    server.limits.pass_over(request.into_body()).await;
     server.metrics.answered(Answered::Refused);
     let mut response = answer::line(
         StatusCode::UNAUTHORIZED,
@@ -165,7 +164,7 @@ async fn ready(State(server): State<Arc<Server>>) -> Response<Body> {
 
 async fn metrics(State(server): State<Arc<Server>>, request: Request) -> Response<Body> {
     if !server.is_allowed(request.headers()) {
-        return forbidden(&server);
+        return forbidden(&server, request).await;
     }
     answer::metrics(server.metrics.text())
 }

@@ -75,7 +75,9 @@ impl Metrics {
     pub fn summary(&self) -> String {
         let [spans, calls, spooled] =
             [&self.spans, &self.calls, &self.spans_spooled].map(|counter| counter.load(Ordering::Relaxed));
-        format!("{spans} spans taken in, {calls} calls recorded, {spooled} spans left in the spool for later")
+        format!(
+            "{spans} spans taken in, {calls} calls recorded, {spooled} spans put into the spool meanwhile"
+        )
     }
 
     /// As Prometheus reads it, <https://prometheus.io/docs/instrumenting/exposition_formats/>.

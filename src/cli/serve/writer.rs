@@ -5,7 +5,7 @@ use super::metrics::Metrics;
 use crate::domain::{Event, Span};
 use crate::error::{Error, Result};
 use crate::recorder::spool::{Spool, no_answer};
-use crate::store::{MAX_BATCH, Store, TakenSpans};
+use crate::store::{MAX_BATCH, Store};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,14 +67,13 @@ impl<'c> Writer<'c> {
             return Ok(store);
         }
         let store = self.ctx.store_as_is().await?;
-        store.prepare_for_load().await?;
         *self.store.borrow_mut() = Some(store.clone());
         Ok(store)
     }
 
-    /// The ledger, unless it is out of reach.
-    pub fn ledger_now(&self) -> Option<Store> {
-        self.store.borrow().clone().filter(|_| self.pause.get().is_none())
+    /// Whether the ledger is out of reach, and left alone for now.
+    pub fn is_paused(&self) -> bool {
+        self.pause.get().is_some_and(|(until, _)| Instant::now() < until)
     }
 
     /// Writes until nobody sends any more.
@@ -124,8 +123,7 @@ impl<'c> Writer<'c> {
 
     /// Into the ledger, or on disk.
     async fn put(&self, spans: Vec<Span>) -> Result<()> {
-        let is_paused = self.pause.get().is_some_and(|(until, _)| Instant::now() < until);
-        if !is_paused {
+        if !self.is_paused() {
             match self.record(&spans).await {
                 Ok(()) => {
                     if self.pause.take().is_some() {
@@ -143,15 +141,20 @@ impl<'c> Writer<'c> {
         let started = Instant::now();
         let recording = async {
             let store = self.ledger().await?;
-            let mut taken = TakenSpans::default();
-            for part in spans.chunks(MAX_BATCH) {
-                taken += store.take_spans(part).await?;
-            }
-            Ok(taken)
+            store.take_each_span(spans).await
         };
-        let taken: Result<TakenSpans> =
-            tokio::time::timeout(PATIENCE, recording).await.unwrap_or_else(|_| Err(no_answer(PATIENCE)));
-        self.metrics.taken(&taken?, started.elapsed());
+        let outcome = tokio::time::timeout(PATIENCE, recording).await;
+        let (taken, refused) = outcome.unwrap_or_else(|_| Err(no_answer(PATIENCE)))?;
+        self.metrics.taken(&taken, started.elapsed());
+        for (place, error) in refused {
+            self.metrics.read(1, 0);
+            let span = &spans[place];
+            tracing::warn!(
+                "span `{}` of trace `{}` is refused: {error}",
+                span.span_id,
+                span.trace_id.simple()
+            );
+        }
         Ok(())
     }
 

@@ -67,7 +67,7 @@ pub(in crate::store) async fn record_calls(
     recorded.recorded = priced.len().try_into().unwrap_or(u64::MAX);
     recorded.unpriced = priced.iter().filter(|p| p.cost.is_none()).count().try_into().unwrap_or(u64::MAX);
 
-    count_calls(db, &runs, &priced, now).await?;
+    count_calls(db, &runs, &priced, 1, now).await?;
     Ok(recorded)
 }
 
@@ -195,23 +195,36 @@ async fn archived_calls(
 
 /// Puts calls back that had left for an archive, with the price they had.
 pub(in crate::store) async fn restore_calls(db: &mut SqliteConnection, calls: &[RecordedCall]) -> Result<()> {
-    let priced: Vec<PricedCall<'_>> = calls
-        .iter()
-        .map(|call| {
-            Ok(PricedCall {
-                call: &call.call,
-                state: call.pricing_state,
-                cost: call.cost,
-                cost_pico: call.cost.map(Usd::to_column).transpose()?,
-                price_id: call.price_id,
-            })
-        })
-        .collect::<Result<_>>()?;
-    if insert_calls(db, &priced).await? {
+    if insert_calls(db, &as_priced(calls)?).await? {
         Ok(())
     } else {
         Err(Error::database("the journal holds a call that is in an archive as well"))
     }
+}
+
+/// Calls of the journal with the price that they have.
+fn as_priced(calls: &[RecordedCall]) -> Result<Vec<PricedCall<'_>>> {
+    let priced = calls.iter().map(|call| {
+        Ok(PricedCall {
+            call: &call.call,
+            state: call.pricing_state,
+            cost: call.cost,
+            cost_pico: call.cost.map(Usd::to_column).transpose()?,
+            price_id: call.price_id,
+        })
+    });
+    priced.collect()
+}
+
+/// Takes calls of the journal off their runs' counters and the rollup.
+pub(super) async fn discount_calls(
+    db: &mut SqliteConnection,
+    calls: &[RecordedCall],
+    now: Timestamp,
+) -> Result<()> {
+    let bare: Vec<Call> = calls.iter().map(|call| call.call.clone()).collect();
+    let runs = open_runs(db, &bare).await?;
+    count_calls(db, &runs, &as_priced(calls)?, -1, now).await
 }
 
 /// Those of the calls that the journal holds.
@@ -317,11 +330,12 @@ impl Serialize for PricedCall<'_> {
     }
 }
 
-/// Adds the calls to their runs' counters and to the rollup.
+/// Adds the calls to their runs' counters and to the rollup (sign 1), or takes them off (-1).
 async fn count_calls(
     db: &mut SqliteConnection,
     runs: &HashMap<RunId, RunFacts>,
     calls: &[PricedCall<'_>],
+    sign: i64,
     now: Timestamp,
 ) -> Result<()> {
     let mut by_run: BTreeMap<RunId, Totals> = BTreeMap::new();
@@ -344,7 +358,7 @@ async fn count_calls(
         .iter()
         .map(|(id, totals)| {
             let costed_at = runs.get(id).filter(|r| r.is_finished).map(|_| now.micros());
-            Ok(json!([hex(id.0), costed_at, totals_row(totals)?]))
+            Ok(json!([hex(id.0), costed_at, totals_row(totals, sign)?]))
         })
         .collect::<Result<_>>()?;
     sqlx::query(
@@ -372,7 +386,7 @@ async fn count_calls(
     let key_rows: Vec<Value> = by_key
         .iter()
         .map(|((bucket, pipeline, agent, provider, model), totals)| {
-            Ok(json!([bucket, pipeline, agent, provider, model, totals_row(totals)?]))
+            Ok(json!([bucket, pipeline, agent, provider, model, totals_row(totals, sign)?]))
         })
         .collect::<Result<_>>()?;
     sqlx::query(
@@ -407,8 +421,9 @@ async fn count_calls(
     Ok(())
 }
 
-fn totals_row(totals: &Totals) -> Result<Value> {
-    Ok(json!([
+fn totals_row(totals: &Totals, sign: i64) -> Result<Value> {
+    let too_many = || Error::input("the calls of a batch sum up to more than the ledger holds");
+    let counts = [
         totals.llm_calls,
         totals.unpriced_calls,
         totals.input_tokens,
@@ -419,8 +434,13 @@ fn totals_row(totals: &Totals) -> Result<Value> {
         totals.reasoning_tokens,
         totals.embedding_tokens,
         totals.web_searches,
-        totals.cost.to_column()?,
-    ]))
+    ];
+    let mut row = Vec::with_capacity(counts.len() + 1);
+    for count in counts {
+        row.push(sign * i64::try_from(count).map_err(|_| too_many())?);
+    }
+    row.push(sign * totals.cost.to_column()?);
+    Ok(row.into())
 }
 
 pub(in crate::store) fn hex(id: uuid::Uuid) -> String {

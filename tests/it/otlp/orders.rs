@@ -3,6 +3,7 @@
 use super::{bodies, journal, open, spans};
 use crate::support::on_both_databases;
 use asmm::domain::{Report, RunId, Span, SpanId, Timestamp, TokenUsage, resolve};
+use asmm::pricing::EntryKey;
 use asmm::store::Store;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -136,6 +137,108 @@ on_both_databases! {
         assert_eq!((again.new, again.calls.recorded, again.calls.duplicate), (4, 0, 3));
         assert_eq!(journal(&store).await, before);
         assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+
+    async fn one_response_id_for_all_is_a_call_each(db: TestDb) {
+        let store = open(&db).await;
+        let body = spans(&bodies()["genai__chat.traces.1"]);
+        let all: Vec<Span> = (0..200_i64)
+            .map(|n| {
+                let mut span = body[0].clone();
+                let moved = |at: Timestamp| at.plus_micros(n * 1_000_000);
+                (span.started_at, span.ended_at) = (moved(span.started_at), moved(span.ended_at));
+                span.trace_id = Uuid::from_u128(u128::try_from(n).unwrap() + 1);
+                span
+            })
+            .collect();
+        for part in all.chunks(7) {
+            store.take_spans(part).await.unwrap();
+            assert_eq!(store.take_spans(part).await.unwrap().new, 0);
+        }
+        assert_eq!(journal(&store).await.len(), 200);
+        // What comes late of such a trace changes its own call, and no other.
+        let agent = Span {
+            parent_id: None,
+            span_id: SpanId([9; 8]),
+            agent: Some("late".to_owned()),
+            report: None,
+            ..all[150].clone()
+        };
+        let call = Span { parent_id: Some(agent.span_id), trace_id: Uuid::from_u128(999), ..all[150].clone() };
+        store.take_spans(&[call]).await.unwrap();
+        store.take_spans(&[Span { trace_id: Uuid::from_u128(999), ..agent }]).await.unwrap();
+        let calls = journal(&store).await;
+        assert_eq!(calls.len(), 201);
+        assert_eq!(calls.values().filter(|call| call.agent == "late").count(), 1);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+
+    async fn what_is_refused_holds_up_no_other(db: TestDb) {
+        let store = open(&db).await;
+        let body = spans(&bodies()["genai__chat.traces.1"]);
+        // A billion tokens each: some of them fit into one run's cost, all of them do not.
+        let dear: Vec<Span> = (0..400_u64)
+            .map(|n| {
+                let mut span = body[0].clone();
+                span.span_id = SpanId((n + 1).to_be_bytes());
+                let report = span.report.as_mut().unwrap();
+                (report.model, report.response_id) = ("gpt-4".to_owned(), Some(format!("dear-{n}")));
+                report.usage = Some(TokenUsage { output: 1_000_000_000, ..TokenUsage::default() });
+                span
+            })
+            .collect();
+        let plain = as_case(&spans(&bodies()["genai__agent3.traces.1"]), 1);
+        let all: Vec<Span> = dear.into_iter().chain(plain.clone()).collect();
+        let (taken, refused) = store.take_each_span(&all).await.unwrap();
+        assert!(!refused.is_empty() && taken.calls.recorded > 100, "{} {taken:?}", refused.len());
+        assert!(refused.iter().all(|(place, _)| *place < 400));
+        let found = journal(&store).await;
+        assert!(resolve(&plain).calls.iter().all(|(key, call)| found.get(key) == Some(call)));
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+
+    /// A call that was priced later, and then turns out to be another one: laws about prices hold as well.
+    async fn what_was_priced_later_may_be_withdrawn(db: TestDb) {
+        let store = open(&db).await;
+        let spans = spans(&bodies()["genai__anthropic.traces.1"]);
+        let named: Vec<Span> = spans
+            .iter()
+            .map(|span| {
+                let mut span = span.clone();
+                "house-model".clone_into(&mut span.report.as_mut().unwrap().model);
+                span
+            })
+            .collect();
+        // The report that says less comes first.
+        let (less, more): (Vec<Span>, Vec<Span>) =
+            named.into_iter().partition(|span| span.report.as_ref().unwrap().usage.unwrap().cache_write_long == 0);
+        assert_eq!(store.take_spans(&less).await.unwrap().calls.unpriced, 1);
+        let priced_as = EntryKey { provider: "anthropic".to_owned(), model: "claude-sonnet-4-5".to_owned() };
+        store.set_alias("anthropic", "house-model", Some(&priced_as)).await.unwrap();
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+        assert_eq!(store.take_spans(&more).await.unwrap().withdrawn, 1);
+        let calls = journal(&store).await;
+        assert_eq!(calls.values().map(|call| call.usage.unwrap().cache_write_long).collect::<Vec<_>>(), [500]);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+
+    /// What is taken off was settled long ago, and is settled again.
+    async fn what_is_settled_may_be_withdrawn(db: TestDb) {
+        let store = open(&db).await;
+        let (mut less, mut more) = (Vec::new(), Vec::new());
+        for span in spans(&bodies()["genai__anthropic.traces.1"]) {
+            let is_less = span.report.as_ref().unwrap().usage.unwrap().cache_write_long == 0;
+            if is_less { &mut less } else { &mut more }.push(span);
+        }
+        store.take_spans(&less).await.unwrap();
+        // Whoever ends a run settles, once an hour; if that was too early, now.
+        store.settle().await.unwrap();
+        assert_eq!(store.take_spans(&more).await.unwrap().withdrawn, 1);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+        assert!(store.settle().await.unwrap() > 0);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+        let all = less.iter().chain(&more);
+        assert_eq!(journal(&store).await, resolve(all).calls);
     }
 
     async fn two_who_take_the_same_spans_agree(db: TestDb) {
