@@ -48,7 +48,7 @@ const MAX_CONNECTIONS: usize = 1024;
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Where to listen; any address but the machine's own needs a token
-    #[arg(long, value_name = "ADDRESS", env = "ASMM_SERVE_LISTEN", default_value = "127.0.0.1:4318")]
+    #[arg(long, value_name = "IP:PORT", env = "ASMM_SERVE_LISTEN", default_value = "127.0.0.1:4318")]
     listen: SocketAddr,
     /// A file with the token that clients must send as `Authorization: Bearer TOKEN` [default: ASMM_SERVE_TOKEN]
     #[arg(long, value_name = "PATH")]

@@ -90,21 +90,22 @@ fn take(
     complaints: &mut Complaints,
     give: &mut dyn FnMut(u64, Span) -> Result<()>,
 ) -> Result<()> {
+    // A body of protobuf has no lines.
+    let mut complain = |what: String| match line {
+        0 => complaints.add_file(file, what),
+        line => complaints.add(file, line, what),
+    };
     match body {
         Ok(body) => {
             if let Some(reason) = &body.reason {
-                complaints.add(
-                    file,
-                    line,
-                    format_args!("{} spans are refused, the first because: {reason}", body.refused),
-                );
+                complain(format!("{} spans are refused, the first because: {reason}", body.refused));
             }
             for span in body.spans {
                 summary.spans += 1;
                 give(line, span)?;
             }
         }
-        Err(error) => complaints.add(file, line, error),
+        Err(error) => complain(error.to_string()),
     }
     Ok(())
 }

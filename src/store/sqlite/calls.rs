@@ -1,9 +1,10 @@
 //! Recording a batch of calls in SQLite.
 
+use super::super::Recorded;
 use super::super::archive::archived_ids;
 use super::super::call::{CallRow, RecordedCall};
 use super::super::record::{unknown_run, unknown_step};
-use super::super::{Recorded, Totals};
+use super::count::count_calls;
 use super::price::{KeptBook, PriceBook};
 use crate::domain::{Call, CallId, RunId, Status, StepId, Timestamp, TokenKind, Usd};
 use crate::error::{Error, Result};
@@ -14,27 +15,24 @@ use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::fmt::Simple;
 
-/// The rollup's key: bucket, pipeline, agent, provider, model.
-type RollupKey<'c> = (i64, &'c str, &'c str, &'c str, &'c str);
-
 /// A call that is to be inserted, with its price.
-struct PricedCall<'c> {
-    call: &'c Call,
-    state: PricingState,
-    cost: Option<Usd>,
+pub(super) struct PricedCall<'c> {
+    pub(super) call: &'c Call,
+    pub(super) state: PricingState,
+    pub(super) cost: Option<Usd>,
     /// The cost as the column holds it.
-    cost_pico: Option<i64>,
-    price_id: Option<i64>,
+    pub(super) cost_pico: Option<i64>,
+    pub(super) price_id: Option<i64>,
 }
 
 /// Calls of the journal by their keys.
 type Known = HashMap<(RunId, CallId), Call>;
 
 /// What a batch needs to know of a run.
-struct RunFacts {
-    pipeline: String,
-    is_finished: bool,
-    has_archive: bool,
+pub(super) struct RunFacts {
+    pub(super) pipeline: String,
+    pub(super) is_finished: bool,
+    pub(super) has_archive: bool,
 }
 
 /// Records a batch in the transaction that `db` is in. On an error the caller gives that up.
@@ -328,119 +326,6 @@ impl Serialize for PricedCall<'_> {
         row.serialize_element(&call.response_id)?;
         row.end()
     }
-}
-
-/// Adds the calls to their runs' counters and to the rollup (sign 1), or takes them off (-1).
-async fn count_calls(
-    db: &mut SqliteConnection,
-    runs: &HashMap<RunId, RunFacts>,
-    calls: &[PricedCall<'_>],
-    sign: i64,
-    now: Timestamp,
-) -> Result<()> {
-    let mut by_run: BTreeMap<RunId, Totals> = BTreeMap::new();
-    let mut by_key: BTreeMap<RollupKey<'_>, Totals> = BTreeMap::new();
-    for priced in calls {
-        let call = priced.call;
-        let Some(run) = runs.get(&call.run_id) else { return Err(unknown_run(call.run_id)) };
-        let key = (
-            call.called_at.bucket(),
-            run.pipeline.as_str(),
-            call.agent.as_str(),
-            call.provider.as_str(),
-            call.model.as_str(),
-        );
-        by_run.entry(call.run_id).or_default().add_call(call.usage.as_ref(), priced.cost);
-        by_key.entry(key).or_default().add_call(call.usage.as_ref(), priced.cost);
-    }
-
-    let run_rows: Vec<Value> = by_run
-        .iter()
-        .map(|(id, totals)| {
-            let costed_at = runs.get(id).filter(|r| r.is_finished).map(|_| now.micros());
-            Ok(json!([hex(id.0), costed_at, totals_row(totals, sign)?]))
-        })
-        .collect::<Result<_>>()?;
-    sqlx::query(
-        "with d as materialized (select value from json_each($1))
-         update pipeline_run
-         set llm_calls = llm_calls + (d.value ->> '$[2][0]'),
-             unpriced_calls = unpriced_calls + (d.value ->> '$[2][1]'),
-             input_tokens = input_tokens + (d.value ->> '$[2][2]'),
-             cache_read_tokens = cache_read_tokens + (d.value ->> '$[2][3]'),
-             cache_write_tokens = cache_write_tokens + (d.value ->> '$[2][4]'),
-             cache_write_long_tokens = cache_write_long_tokens + (d.value ->> '$[2][5]'),
-             output_tokens = output_tokens + (d.value ->> '$[2][6]'),
-             reasoning_tokens = reasoning_tokens + (d.value ->> '$[2][7]'),
-             embedding_tokens = embedding_tokens + (d.value ->> '$[2][8]'),
-             web_searches = web_searches + (d.value ->> '$[2][9]'),
-             cost_pico = cost_pico + (d.value ->> '$[2][10]'),
-             costed_at = d.value ->> 1
-         from d
-         where run_id = unhex(d.value ->> 0)",
-    )
-    .bind(Value::from(run_rows).to_string())
-    .execute(&mut *db)
-    .await?;
-
-    let key_rows: Vec<Value> = by_key
-        .iter()
-        .map(|((bucket, pipeline, agent, provider, model), totals)| {
-            Ok(json!([bucket, pipeline, agent, provider, model, totals_row(totals, sign)?]))
-        })
-        .collect::<Result<_>>()?;
-    sqlx::query(
-        "with d as materialized (select value from json_each($1))
-         insert into spend_rollup (
-           bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
-           cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens,
-           web_searches, cost_pico, lane)
-         select
-           d.value ->> 0, d.value ->> 1, d.value ->> 2, d.value ->> 3, d.value ->> 4, d.value ->> '$[5][0]',
-           d.value ->> '$[5][1]', d.value ->> '$[5][2]', d.value ->> '$[5][3]', d.value ->> '$[5][4]',
-           d.value ->> '$[5][5]', d.value ->> '$[5][6]', d.value ->> '$[5][7]', d.value ->> '$[5][8]',
-           d.value ->> '$[5][9]', d.value ->> '$[5][10]', 1
-         from d
-         where true
-         on conflict (bucket, pipeline, agent, provider, model, lane) do update
-         set llm_calls = llm_calls + excluded.llm_calls,
-             unpriced_calls = unpriced_calls + excluded.unpriced_calls,
-             input_tokens = input_tokens + excluded.input_tokens,
-             cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
-             cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
-             cache_write_long_tokens = cache_write_long_tokens + excluded.cache_write_long_tokens,
-             output_tokens = output_tokens + excluded.output_tokens,
-             reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
-             embedding_tokens = embedding_tokens + excluded.embedding_tokens,
-             web_searches = web_searches + excluded.web_searches,
-             cost_pico = cost_pico + excluded.cost_pico",
-    )
-    .bind(Value::from(key_rows).to_string())
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-fn totals_row(totals: &Totals, sign: i64) -> Result<Value> {
-    let too_many = || Error::input("the calls of a batch sum up to more than the ledger holds");
-    let counts = [
-        totals.llm_calls,
-        totals.unpriced_calls,
-        totals.input_tokens,
-        totals.cache_read_tokens,
-        totals.cache_write_tokens,
-        totals.cache_write_long_tokens,
-        totals.output_tokens,
-        totals.reasoning_tokens,
-        totals.embedding_tokens,
-        totals.web_searches,
-    ];
-    let mut row = Vec::with_capacity(counts.len() + 1);
-    for count in counts {
-        row.push(sign * i64::try_from(count).map_err(|_| too_many())?);
-    }
-    row.push(sign * totals.cost.to_column()?);
-    Ok(row.into())
 }
 
 pub(in crate::store) fn hex(id: uuid::Uuid) -> String {

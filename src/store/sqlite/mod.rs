@@ -5,6 +5,7 @@
 //! than a row.
 
 pub(super) mod calls;
+mod count;
 pub(super) mod price;
 pub(super) mod withdraw;
 
