@@ -199,24 +199,25 @@ impl Span {
         report.usage.map_or(Ok(()), |usage| usage.check())
     }
 
-    /// What finds the other reports of the same call in other traces: the hour in which it started, since 1970, and a hash of
-    /// the response's id. None if that is unknown.
+    /// A hash of the response's id, which finds the other reports of the same call in other traces. None if that is unknown.
     #[must_use]
-    pub fn response_key(&self) -> Option<(i64, i64)> {
+    pub fn response_hash(&self) -> Option<i64> {
         let response_id = self.report.as_ref()?.response_id.as_ref()?;
         let (_, hash) = super::CallId::derived(&["otel-response", response_id]).0.as_u64_pair();
-        Some((self.started_at.micros().div_euclid(HOUR_MICROS), i64::from_be_bytes(hash.to_be_bytes())))
+        Some(i64::from_be_bytes(hash.to_be_bytes()))
     }
 
-    /// The keys under which other reports of the same call may be, which start a few minutes earlier or later.
-    pub fn response_keys_nearby(&self) -> impl Iterator<Item = (i64, i64)> + use<> {
+    /// The hour in which it started, since 1970.
+    #[must_use]
+    pub const fn hour(&self) -> i64 {
+        self.started_at.micros().div_euclid(HOUR_MICROS)
+    }
+
+    /// The hours in which other reports of the same call may have started, a few minutes earlier or later.
+    pub fn hours_nearby(&self) -> impl Iterator<Item = i64> + use<> {
         let at = self.started_at.micros();
-        let hash = self.response_key().map(|(_, hash)| hash);
-        let hours = [at - NEARBY_MICROS, at, at + NEARBY_MICROS].map(|at| at.div_euclid(HOUR_MICROS));
-        let [first, own, last] = hours;
-        let different =
-            [Some(own), Some(first).filter(|hour| *hour != own), Some(last).filter(|hour| *hour != own)];
-        different.into_iter().flatten().filter_map(move |hour| Some((hour, hash?)))
+        let [first, last] = [at - NEARBY_MICROS, at + NEARBY_MICROS].map(|at| at.div_euclid(HOUR_MICROS));
+        first..=last
     }
 
     /// Whether this and another one went on at the same time.

@@ -50,7 +50,7 @@ pub use replay::{Replay, ReplayedCall, UsedPrompt, Verdict};
 pub use run::{Recorded, Run, Step, Totals};
 pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend, UsedBy};
 pub use schemas::Ledger;
-pub use spans::TakenSpans;
+pub use spans::{PreparedSpans, TakenSpans};
 pub use spend::{Filter, SpendBy, SpendKey};
 
 use crate::clock::Clock;

@@ -5,14 +5,19 @@
 
 mod kept;
 mod postgres;
+mod prepared;
 mod sqlite;
+
+pub use prepared::PreparedSpans;
 
 use super::record::MAX_BATCH;
 use super::{Recorded, Store};
 use crate::domain::{
-    Call, CallId, Resolved, RunId, Span, SpanId, SpanRun, StartStep, Status, Timestamp, resolve,
+    Call, CallId, Resolved, RunId, Span, SpanId, SpanRun, StartStep, Status, StepId, Timestamp, resolve,
 };
 use crate::error::{Error, Result};
+use kept::{Kept, Known, Packer};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 
@@ -47,24 +52,30 @@ impl std::ops::AddAssign for TakenSpans {
 type Key = (Uuid, SpanId);
 
 /// What a batch changes.
-struct Change<'s> {
-    fresh: Vec<&'s Span>,
+#[derive(Default)]
+struct Change {
+    /// How many of its spans were not known.
+    new: u64,
+    kept: Kept,
     withdrawn: Vec<(RunId, CallId)>,
     recorded: Vec<Call>,
     runs: BTreeMap<RunId, SpanRun>,
     steps: Vec<StartStep>,
 }
 
-impl<'s> Change<'s> {
-    fn of(spans: &'s [Span], known: &[Span]) -> Self {
-        let mut seen: HashSet<Key> = known.iter().map(|span| (span.trace_id, span.span_id)).collect();
-        let fresh: Vec<&Span> =
-            spans.iter().filter(|span| seen.insert((span.trace_id, span.span_id))).collect();
+impl Change {
+    /// What these spans change when the ledger knows others of their traces, or themselves.
+    fn of(spans: &[&Span], known: &Known) -> Result<Self> {
+        let fresh: Vec<&Span> = spans
+            .iter()
+            .copied()
+            .filter(|span| !known.seen.contains(&(span.trace_id, span.span_id)))
+            .collect();
         if fresh.is_empty() {
-            return Self { fresh, withdrawn: vec![], recorded: vec![], runs: BTreeMap::new(), steps: vec![] };
+            return Ok(Self::default());
         }
-        let before = if known.is_empty() { Resolved::default() } else { resolve(known) };
-        let after = resolve(known.iter().chain(fresh.iter().copied()));
+        let before = resolve(&known.spans);
+        let after = resolve(known.spans.iter().chain(fresh.iter().copied()));
         let is_other =
             |key: &(RunId, CallId), call: &Call, than: &Resolved| than.calls.get(key) != Some(call);
         let withdrawn = before
@@ -82,11 +93,25 @@ impl<'s> Change<'s> {
         let touched: HashSet<RunId> = recorded.iter().map(|call| call.run_id).collect();
         let mut runs = after.runs;
         runs.retain(|run_id, run| touched.contains(run_id) || before.runs.get(run_id) != Some(run));
-        let steps: BTreeSet<_> =
-            recorded.iter().filter_map(|call| Some((call.run_id, call.step_id?))).collect();
-        let steps =
-            after.steps.into_iter().filter(|(key, _)| steps.contains(key)).map(|(_, step)| step).collect();
-        Self { fresh, withdrawn, recorded, runs, steps }
+        let steps = steps_of(&recorded, after.steps);
+        let kept = Kept::of(fresh.iter().copied(), &known.parts, &mut Packer::new()?)?;
+        Ok(Self { new: fresh.len() as u64, kept, withdrawn, recorded, runs, steps })
+    }
+
+    /// Spans that concern nothing that is known.
+    fn add(&mut self, new: usize, resolved: Resolved, kept: Kept) {
+        self.new += new as u64;
+        self.kept.add(kept);
+        for (run_id, run) in resolved.runs {
+            match self.runs.entry(run_id) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(run);
+                }
+                Entry::Occupied(known) => known.into_mut().add(run),
+            }
+        }
+        self.recorded.extend(resolved.calls.into_values());
+        self.steps.extend(resolved.steps.into_values());
     }
 
     /// Those that are over: whose root is known.
@@ -96,6 +121,12 @@ impl<'s> Change<'s> {
             .filter_map(|(run_id, run)| run.end.map(|(status, at)| (*run_id, status, at)))
             .collect()
     }
+}
+
+/// The steps that these calls name.
+fn steps_of(calls: &[Call], steps: BTreeMap<(RunId, StepId), StartStep>) -> Vec<StartStep> {
+    let named: BTreeSet<_> = calls.iter().filter_map(|call| Some((call.run_id, call.step_id?))).collect();
+    steps.into_iter().filter(|(key, _)| named.contains(key)).map(|(_, step)| step).collect()
 }
 
 impl Store {
@@ -112,21 +143,25 @@ impl Store {
             ))
             .hint("send it in parts; a part that is sent twice changes nothing"));
         }
-        let now = self.now();
-        for (place, span) in spans.iter().enumerate() {
-            span.check(now).map_err(|e| e.at(format_args!("span {} of the batch", place + 1)))?;
-        }
-        // Each name is asked for once a process; a call may take its provider from one span and its model from another.
-        let mut names: HashSet<(String, String)> = spans.iter().filter_map(name_in).collect();
+        let mut prepared = PreparedSpans::of(spans.to_vec(), self.now()).map_err(|(_, error)| error)?;
+        self.take_prepared_spans(&mut prepared).await
+    }
+
+    /// [`Store::take_spans`] of spans that were prepared meanwhile: once.
+    ///
+    /// # Errors
+    /// As [`Store::take_spans`].
+    pub async fn take_prepared_spans(&self, prepared: &mut PreparedSpans) -> Result<TakenSpans> {
         loop {
-            self.resolve_names(names.iter().map(|(p, m)| (p.as_str(), m.as_str()))).await?;
+            let names = prepared.names.iter();
+            self.resolve_names(names.map(|(provider, model)| (provider.as_str(), model.as_str()))).await?;
             let taken = match self {
-                Store::Postgres(s) => s.take_spans(spans, &names).await?,
-                Store::Sqlite(s) => s.take_spans(spans, &names).await?,
+                Store::Postgres(s) => s.take_spans(prepared).await?,
+                Store::Sqlite(s) => s.take_spans(prepared).await?,
             };
-            match taken {
-                Ok(taken) => return Ok(taken),
-                Err(unknown) => names.extend(unknown),
+            // Otherwise there were names that nobody had asked for.
+            if let Some(taken) = taken {
+                return Ok(taken);
             }
         }
     }
@@ -194,34 +229,4 @@ impl Store {
             }
         }
     }
-}
-
-/// The name that a span alone would be recorded by.
-fn name_in(span: &Span) -> Option<(String, String)> {
-    let report = span.report.as_ref()?;
-    let model = [&report.model, &report.asked_model].into_iter().find(|name| !name.is_empty());
-    Some((report.provider.clone(), model.cloned().unwrap_or_else(|| "unknown".to_owned())))
-}
-
-fn name_of(call: &Call) -> (String, String) {
-    (call.provider.clone(), call.model.clone())
-}
-
-/// Names that nobody has asked for yet: then nothing was done.
-type Unknown = Vec<(String, String)>;
-
-fn unknown_names(change: &Change<'_>, asked: &HashSet<(String, String)>) -> Unknown {
-    let mut unknown: Unknown = Vec::new();
-    for call in &change.recorded {
-        // Neighbours are often alike.
-        if unknown.last().is_some_and(|(provider, model)| *provider == call.provider && *model == call.model)
-        {
-            continue;
-        }
-        let name = name_of(call);
-        if !asked.contains(&name) {
-            unknown.push(name);
-        }
-    }
-    unknown
 }

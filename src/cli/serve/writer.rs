@@ -1,15 +1,16 @@
-//! The one who writes: what came while the last transaction was under way goes into the next one.
+//! Who writes: what came while the last transaction was under way goes into the next one. Two of them take turns, so that one
+//! prepares its spans while the other one's are written.
 
 use super::super::context::{Ctx, say};
 use super::metrics::Metrics;
-use crate::domain::{Event, Span};
+use crate::domain::{Event, Span, Timestamp};
 use crate::error::{Error, Result};
 use crate::recorder::spool::{Spool, no_answer};
-use crate::store::{MAX_BATCH, Store};
+use crate::store::{MAX_BATCH, PreparedSpans, Store, TakenSpans};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// How many spans go into one transaction, unless one request brings more.
@@ -28,13 +29,25 @@ pub(super) struct Job {
     pub answer: oneshot::Sender<Result<()>>,
 }
 
+/// Requests that wait.
+struct Incoming {
+    jobs: mpsc::Receiver<Job>,
+    /// One that did not fit into the last batch.
+    next: Option<Job>,
+}
+
+/// Spans for the ledger; those that it does not take as a whole are taken one by one.
+type Prepared = std::result::Result<PreparedSpans, Vec<Span>>;
+
 /// Writes to one ledger.
 pub(super) struct Writer<'c> {
     ctx: &'c Ctx,
     spool: Spool,
     metrics: Arc<Metrics>,
     store: RefCell<Option<Store>>,
-    jobs: RefCell<Option<mpsc::Receiver<Job>>>,
+    incoming: Mutex<Incoming>,
+    /// Whose turn it is to write.
+    turn: Mutex<()>,
     /// While the ledger is out of reach: when to try it again, and how long the pause is.
     pause: Cell<Option<(Instant, Duration)>>,
 }
@@ -47,7 +60,8 @@ impl<'c> Writer<'c> {
             spool: ctx.spool()?,
             metrics: Arc::default(),
             store: RefCell::new(None),
-            jobs: RefCell::new(Some(receiver)),
+            incoming: Mutex::new(Incoming { jobs: receiver, next: None }),
+            turn: Mutex::default(),
             pause: Cell::new(None),
         };
         Ok((writer, sender))
@@ -66,7 +80,7 @@ impl<'c> Writer<'c> {
         if let Some(store) = self.store.borrow().clone() {
             return Ok(store);
         }
-        let store = self.ctx.store_as_is().await?;
+        let store = Store::open(&self.ctx.location.clone().for_bulk(), self.ctx.clock).await?;
         *self.store.borrow_mut() = Some(store.clone());
         Ok(store)
     }
@@ -78,30 +92,35 @@ impl<'c> Writer<'c> {
 
     /// Writes until nobody sends any more.
     pub async fn run(&self) {
-        let Some(mut jobs) = self.jobs.borrow_mut().take() else { return };
-        let mut next = None;
-        loop {
-            let first = match next.take() {
-                Some(job) => job,
-                None => match jobs.recv().await {
-                    Some(job) => job,
-                    None => return,
-                },
-            };
-            let mut batch = vec![first];
-            let mut size = batch[0].spans.len();
-            while size < BATCH
-                && let Ok(job) = jobs.try_recv()
-            {
-                if size + job.spans.len() > MAX_BATCH {
-                    next = Some(job);
-                    break;
-                }
-                size += job.spans.len();
-                batch.push(job);
-            }
+        tokio::join!(self.work(), self.work());
+    }
+
+    async fn work(&self) {
+        while let Some(batch) = self.next_batch().await {
             self.write(batch).await;
         }
+    }
+
+    /// What waits, at least one request; none when nobody sends any more.
+    async fn next_batch(&self) -> Option<Vec<Job>> {
+        let mut incoming = self.incoming.lock().await;
+        let first = match incoming.next.take() {
+            Some(job) => job,
+            None => incoming.jobs.recv().await?,
+        };
+        let mut batch = vec![first];
+        let mut size = batch[0].spans.len();
+        while size < BATCH
+            && let Ok(job) = incoming.jobs.try_recv()
+        {
+            if size + job.spans.len() > MAX_BATCH {
+                incoming.next = Some(job);
+                break;
+            }
+            size += job.spans.len();
+            batch.push(job);
+        }
+        Some(batch)
     }
 
     async fn write(&self, jobs: Vec<Job>) {
@@ -123,39 +142,54 @@ impl<'c> Writer<'c> {
 
     /// Into the ledger, or on disk.
     async fn put(&self, spans: Vec<Span>) -> Result<()> {
-        if !self.is_paused() {
-            match self.record(&spans).await {
-                Ok(()) => {
-                    if self.pause.take().is_some() {
-                        say("asmm serve: the ledger is back");
-                    }
-                    return Ok(());
+        if self.is_paused() {
+            return self.keep(spans).await;
+        }
+        let prepared = prepare(spans, self.ctx.clock.now()).await?;
+        let turn = self.turn.lock().await;
+        // The one before may have met a ledger that is out of reach.
+        if self.is_paused() {
+            drop(turn);
+            return self.keep(into_spans(prepared)).await;
+        }
+        let (spans, outcome) = self.record(prepared).await;
+        match outcome {
+            Ok(()) => {
+                if self.pause.take().is_some() {
+                    say("asmm serve: the ledger is back");
                 }
-                Err(error) => self.failed(&error),
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(&error);
+                drop(turn);
+                self.keep(spans).await
             }
         }
-        self.keep(spans).await
     }
 
-    async fn record(&self, spans: &[Span]) -> Result<()> {
+    async fn record(&self, mut prepared: Prepared) -> (Vec<Span>, Result<()>) {
         let started = Instant::now();
         let recording = async {
             let store = self.ledger().await?;
-            store.take_each_span(spans).await
+            take_in(&store, &mut prepared).await
         };
         let outcome = tokio::time::timeout(PATIENCE, recording).await;
-        let (taken, refused) = outcome.unwrap_or_else(|_| Err(no_answer(PATIENCE)))?;
-        self.metrics.taken(&taken, started.elapsed());
-        for (place, error) in refused {
-            self.metrics.read(1, 0);
-            let span = &spans[place];
-            tracing::warn!(
-                "span `{}` of trace `{}` is refused: {error}",
-                span.span_id,
-                span.trace_id.simple()
-            );
-        }
-        Ok(())
+        let outcome = outcome.unwrap_or_else(|_| Err(no_answer(PATIENCE)));
+        let spans = into_spans(prepared);
+        let outcome = outcome.map(|(taken, refused)| {
+            self.metrics.taken(&taken, started.elapsed());
+            for (place, error) in refused {
+                self.metrics.read(1, 0);
+                let span = &spans[place];
+                tracing::warn!(
+                    "span `{}` of trace `{}` is refused: {error}",
+                    span.span_id,
+                    span.trace_id.simple()
+                );
+            }
+        });
+        (spans, outcome)
     }
 
     fn failed(&self, error: &Error) {
@@ -178,4 +212,35 @@ impl<'c> Writer<'c> {
         self.metrics.spooled(count);
         Ok(())
     }
+}
+
+/// Finds out what can be without the ledger, beside everything else.
+async fn prepare(spans: Vec<Span>, now: Timestamp) -> Result<Prepared> {
+    if spans.len() > MAX_BATCH {
+        return Ok(Err(spans));
+    }
+    let preparing = tokio::task::spawn_blocking(move || {
+        // Which of them is refused, and why, is found out when they are taken one by one.
+        PreparedSpans::of(spans, now).map_err(|(spans, _)| spans)
+    });
+    preparing.await.map_err(|_| Error::database("the spans cannot be prepared"))
+}
+
+fn into_spans(prepared: Prepared) -> Vec<Span> {
+    match prepared {
+        Ok(prepared) => prepared.into_spans(),
+        Err(spans) => spans,
+    }
+}
+
+async fn take_in(store: &Store, prepared: &mut Prepared) -> Result<(TakenSpans, Vec<(usize, Error)>)> {
+    let spans = match prepared {
+        Ok(prepared) => match store.take_prepared_spans(prepared).await {
+            Ok(taken) => return Ok((taken, Vec::new())),
+            Err(error) if error.is_of_the_ledger() => return Err(error),
+            Err(_) => prepared.spans(),
+        },
+        Err(spans) => spans,
+    };
+    store.take_each_span(spans).await
 }

@@ -39,6 +39,18 @@ pub struct SpanRun {
     pub end: Option<(Status, Timestamp)>,
 }
 
+impl SpanRun {
+    /// What other spans say of the same run.
+    pub fn add(&mut self, other: Self) {
+        if other.started_at < self.started_at {
+            self.started_at = other.started_at;
+            self.pipeline = other.pipeline;
+        }
+        self.conversation = self.conversation.take().or(other.conversation);
+        self.end = self.end.or(other.end);
+    }
+}
+
 /// Resolves spans; of two with the same id the first counts.
 pub fn resolve<'s>(spans: impl IntoIterator<Item = &'s Span>) -> Resolved {
     let spans = Spans::new(spans);

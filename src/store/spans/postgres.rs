@@ -1,22 +1,16 @@
 //! Taking spans in, in Postgres: the functions of `migrations/postgres/0015_spans.sql`.
 
-use super::kept::{Kept, Known, Part};
-use super::{Change, MAX_ROUNDS, REASON, TakenSpans, Unknown, unknown_names};
-use crate::domain::Span;
+use super::kept::{Known, Part};
+use super::{MAX_ROUNDS, PreparedSpans, REASON, TakenSpans};
 use crate::error::Result;
 use crate::store::record::MAX_BATCH;
 use crate::store::{PostgresStore, batch};
-use std::collections::HashSet;
 
 impl PostgresStore {
-    pub(super) async fn take_spans(
-        &self,
-        spans: &[Span],
-        asked: &HashSet<(String, String)>,
-    ) -> Result<std::result::Result<TakenSpans, Unknown>> {
+    pub(super) async fn take_spans(&self, prepared: &mut PreparedSpans) -> Result<Option<TakenSpans>> {
         let mut tx = self.pool.begin().await?;
         let mut known = Known::default();
-        let (mut traces, mut keys) = known.look_for(spans);
+        let (mut traces, mut keys) = known.look_for(prepared);
         for _ in 0..MAX_ROUNDS {
             let parts: Vec<Part> =
                 sqlx::query_as("select trace_id, part, spans from known_spans($1, $2, $3)")
@@ -30,19 +24,17 @@ impl PostgresStore {
                 break;
             }
         }
-        let change = Change::of(spans, &known.spans);
-        let unknown = unknown_names(&change, asked);
-        if !unknown.is_empty() {
+        let Ok(change) = prepared.change(&known)? else {
             tx.rollback().await?;
-            return Ok(Err(unknown));
-        }
-        let new = change.fresh.len() as u64;
-        let mut taken = TakenSpans { new, known: spans.len() as u64 - new, ..TakenSpans::default() };
-        if change.fresh.is_empty() {
+            return Ok(None);
+        };
+        let (new, all) = (change.new, prepared.len() as u64);
+        let mut taken = TakenSpans { new, known: all - new, ..TakenSpans::default() };
+        if new == 0 {
             tx.rollback().await?;
-            return Ok(Ok(taken));
+            return Ok(Some(taken));
         }
-        let kept = Kept::of(&change.fresh, &known)?;
+        let kept = &change.kept;
         sqlx::query("select keep_spans($1, $2, $3, $4, $5, $6)")
             .bind(kept.parts.iter().map(|(trace, _, _)| *trace).collect::<Vec<_>>())
             .bind(kept.parts.iter().map(|(_, part, _)| *part).collect::<Vec<_>>())
@@ -94,7 +86,7 @@ impl PostgresStore {
                 .await?;
         }
         tx.commit().await?;
-        Ok(Ok(taken))
+        Ok(Some(taken))
     }
 }
 

@@ -1,39 +1,35 @@
 //! Taking spans in, in SQLite: what Postgres does in functions, as statements.
 
 use super::kept::{Kept, Known, Part};
-use super::{Change, MAX_ROUNDS, REASON, TakenSpans, Unknown, unknown_names};
-use crate::domain::{FinishRun, RunId, Span, SpanRun, Status, Timestamp, hex};
+use super::{MAX_ROUNDS, PreparedSpans, REASON, TakenSpans};
+use crate::domain::{FinishRun, RunId, SpanRun, Status, Timestamp};
 use crate::error::Result;
 use crate::store::record::MAX_BATCH;
 use crate::store::settle::settle_now_and_then;
+use crate::store::sqlite::rows::Insert;
 use crate::store::{SqliteStore, sqlite};
 use serde_json::json;
 use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 impl SqliteStore {
-    pub(super) async fn take_spans(
-        &self,
-        spans: &[Span],
-        asked: &HashSet<(String, String)>,
-    ) -> Result<std::result::Result<TakenSpans, Unknown>> {
+    pub(super) async fn take_spans(&self, prepared: &mut PreparedSpans) -> Result<Option<TakenSpans>> {
         let now = self.clock.now();
         let mut tx = self.begin().await?;
-        let known = known_spans(&mut tx, spans).await?;
-        let change = Change::of(spans, &known.spans);
-        let unknown = unknown_names(&change, asked);
-        if !unknown.is_empty() {
+        let known = known_spans(&mut tx, prepared).await?;
+        let Ok(change) = prepared.change(&known)? else {
             tx.rollback().await?;
-            return Ok(Err(unknown));
-        }
-        let new = change.fresh.len() as u64;
-        let mut taken = TakenSpans { new, known: spans.len() as u64 - new, ..TakenSpans::default() };
-        if change.fresh.is_empty() {
+            return Ok(None);
+        };
+        let (new, all) = (change.new, prepared.len() as u64);
+        let mut taken = TakenSpans { new, known: all - new, ..TakenSpans::default() };
+        if new == 0 {
             tx.rollback().await?;
-            return Ok(Ok(taken));
+            return Ok(Some(taken));
         }
-        keep_spans(&mut tx, &Kept::of(&change.fresh, &known)?, now).await?;
+        keep_spans(&mut tx, &change.kept, now).await?;
         if !change.withdrawn.is_empty() {
             taken.withdrawn =
                 sqlite::withdraw::withdraw_calls(&mut tx, &change.withdrawn, REASON, now).await?;
@@ -47,14 +43,14 @@ impl SqliteStore {
         }
         close_runs(&mut tx, &change.ended(), now).await?;
         tx.commit().await?;
-        Ok(Ok(taken))
+        Ok(Some(taken))
     }
 }
 
 /// As `known_spans` of Postgres, round by round.
-async fn known_spans(db: &mut SqliteConnection, spans: &[Span]) -> Result<Known> {
+async fn known_spans(db: &mut SqliteConnection, prepared: &PreparedSpans) -> Result<Known> {
     let mut known = Known::default();
-    let (mut traces, mut keys) = known.look_for(spans);
+    let (mut traces, mut keys) = known.look_for(prepared);
     for _ in 0..MAX_ROUNDS {
         let parts: Vec<Part> = sqlx::query_as(
             "with trace as (
@@ -93,37 +89,35 @@ fn hex_list(ids: &[Uuid]) -> String {
     json!(ids.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>()).to_string()
 }
 
+static KEEP_PART: LazyLock<Insert> = LazyLock::new(|| {
+    let part =
+        "max(column2, (select coalesce(max(o.part), 0) + 1 from otel_part o where o.trace_id = column1))";
+    Insert::new(
+        "otel_part (trace_id, part, received_at, spans)",
+        &format!("column1, {part}, column3, column4"),
+        4,
+        "",
+    )
+});
+
+static KEEP_RESPONSE: LazyLock<Insert> = LazyLock::new(|| {
+    let known = "on conflict (hour, response_key, trace_id) do nothing";
+    Insert::new("otel_response (hour, response_key, trace_id)", "*", 3, known)
+});
+
 async fn keep_spans(db: &mut SqliteConnection, kept: &Kept, now: Timestamp) -> Result<()> {
-    let parts: Vec<_> = kept
-        .parts
-        .iter()
-        .map(|(trace_id, part, packed)| json!([trace_id.simple().to_string(), part, hex(packed)]))
-        .collect();
-    sqlx::query(
-        "with j as materialized (select value from json_each($1))
-         insert into otel_part (trace_id, part, received_at, spans)
-         select
-           unhex(j.value ->> 0),
-           max(j.value ->> 1, (select coalesce(max(o.part), 0) + 1 from otel_part o where o.trace_id = unhex(j.value ->> 0))),
-           $2, unhex(j.value ->> 2)
-         from j",
-    )
-    .bind(serde_json::Value::from(parts).to_string())
-    .bind(now)
-    .execute(&mut *db)
-    .await?;
-    let responses =
-        kept.responses.iter().map(|(hour, key, trace)| json!([hour, key, trace.simple().to_string()]));
-    sqlx::query(
-        "insert into otel_response (hour, response_key, trace_id)
-         select j.value ->> 0, j.value ->> 1, unhex(j.value ->> 2)
-         from json_each($1) j
-         where true
-         on conflict (hour, response_key, trace_id) do nothing",
-    )
-    .bind(responses.collect::<serde_json::Value>().to_string())
-    .execute(db)
-    .await?;
+    KEEP_PART
+        .run(db, &kept.parts, |(trace_id, part, packed), row| {
+            row.bind(*trace_id)?.bind(*part)?.bind(now)?.bind(packed.as_slice())?;
+            Ok(())
+        })
+        .await??;
+    KEEP_RESPONSE
+        .run(db, &kept.responses, |(hour, key, trace_id), row| {
+            row.bind(*hour)?.bind(*key)?.bind(*trace_id)?;
+            Ok(())
+        })
+        .await??;
     Ok(())
 }
 

@@ -6,14 +6,15 @@ use super::super::call::{CallRow, RecordedCall};
 use super::super::record::{unknown_run, unknown_step};
 use super::count::count_calls;
 use super::price::{KeptBook, PriceBook};
+use super::rows::{Insert, Texts};
 use crate::domain::{Call, CallId, RunId, Status, StepId, Timestamp, TokenKind, Usd};
 use crate::error::{Error, Result};
 use crate::pricing::PricingState;
-use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use uuid::fmt::Simple;
+use std::sync::LazyLock;
 
 /// A call that is to be inserted, with its price.
 pub(super) struct PricedCall<'c> {
@@ -148,7 +149,7 @@ async fn open_runs(db: &mut SqliteConnection, calls: &[Call]) -> Result<HashMap<
 }
 
 /// The calls as the journal will hold them: the agent is the caller's, else the step's.
-async fn with_step_agents(db: &mut SqliteConnection, calls: &[Call]) -> Result<Vec<Call>> {
+async fn with_step_agents<'c>(db: &mut SqliteConnection, calls: &'c [Call]) -> Result<Vec<Cow<'c, Call>>> {
     let keys: BTreeSet<(RunId, StepId)> =
         calls.iter().filter_map(|c| c.step_id.map(|step| (c.run_id, step))).collect();
     let mut agents: HashMap<(RunId, StepId), String> = HashMap::new();
@@ -166,15 +167,19 @@ async fn with_step_agents(db: &mut SqliteConnection, calls: &[Call]) -> Result<V
     calls
         .iter()
         .map(|call| {
-            let mut call = Call { pipeline: None, prompt: None, ..call.clone() };
-            if let Some(step) = call.step_id {
-                let agent =
-                    agents.get(&(call.run_id, step)).ok_or_else(|| unknown_step(call.run_id, step))?;
-                if call.agent.is_empty() {
-                    call.agent.clone_from(agent);
+            let agent = match call.step_id {
+                Some(step) => {
+                    let agent = agents.get(&(call.run_id, step));
+                    Some(agent.ok_or_else(|| unknown_step(call.run_id, step))?)
                 }
+                None => None,
+            };
+            let agent = agent.filter(|_| call.agent.is_empty());
+            if agent.is_none() && call.pipeline.is_none() && call.prompt.is_none() {
+                return Ok(Cow::Borrowed(call));
             }
-            Ok(call)
+            let agent = agent.unwrap_or(&call.agent).clone();
+            Ok(Cow::Owned(Call { agent, pipeline: None, prompt: None, ..call.clone() }))
         })
         .collect()
 }
@@ -226,7 +231,7 @@ pub(super) async fn discount_calls(
 }
 
 /// Those of the calls that the journal holds.
-async fn known_calls(db: &mut SqliteConnection, calls: &[Call]) -> Result<Known> {
+async fn known_calls(db: &mut SqliteConnection, calls: &[Cow<'_, Call>]) -> Result<Known> {
     let keys: Vec<_> = calls.iter().map(|c| [hex(c.run_id.0), hex(c.call_id.0)]).collect();
     let rows: Vec<CallRow> = sqlx::query_as(
         "select c.*
@@ -247,7 +252,7 @@ async fn known_calls(db: &mut SqliteConnection, calls: &[Call]) -> Result<Known>
 /// Splits off the calls that are known, or twice in the batch: the same contents are a duplicate, others a
 /// conflict. Of what is in an archive the contents are not known here: it is a duplicate.
 fn sort_out<'c>(
-    calls: &'c [Call],
+    calls: &'c [Cow<'_, Call>],
     known: &Known,
     archived: &HashSet<(RunId, CallId)>,
 ) -> (Vec<&'c Call>, Recorded) {
@@ -255,6 +260,7 @@ fn sort_out<'c>(
     let mut fresh: Vec<&Call> = Vec::with_capacity(calls.len());
     let mut places: HashMap<(RunId, CallId), &Call> = HashMap::with_capacity(calls.len());
     for call in calls {
+        let call: &Call = call;
         let key = (call.run_id, call.call_id);
         match known.get(&key).or_else(|| places.get(&key).copied()) {
             None if archived.contains(&key) => recorded.duplicate += 1,
@@ -272,60 +278,61 @@ fn sort_out<'c>(
 /// What the trigger says that keeps the journal's rows from being replaced.
 const IS_KNOWN: &str = "llm_call is append-only: replacing a row is refused";
 
-/// Inserts the calls, or none of them if one is known: then the answer is `false`.
-///
-/// `json_each` writes its `value` out as text each time a statement names it: materialized, it does so once a
-/// row instead of once a column.
-async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall<'_>]) -> Result<bool> {
-    let rows = serde_json::to_string(calls)
-        .map_err(|e| Error::input(format!("the calls cannot be written as JSON: {e}")))?;
-    let inserted = sqlx::query(
-        "with j as materialized (select value from json_each($1))
-         insert into llm_call (
+static INSERT: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "llm_call (
            run_id, call_id, step_id, called_at, input_tokens, cache_read_tokens, cache_write_tokens,
            cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches, latency_ms,
-           cost_pico, price_id, agent, provider, model, operation, service_tier, pricing_state, outcome, response_id)
-         select
-           unhex(j.value ->> 0), unhex(j.value ->> 1), unhex(j.value ->> 2), j.value ->> 3, j.value ->> 4,
-           j.value ->> 5, j.value ->> 6, j.value ->> 7, j.value ->> 8, j.value ->> 9, j.value ->> 10, j.value ->> 11,
-           j.value ->> 12, j.value ->> 13, j.value ->> 14, j.value ->> 15, j.value ->> 16, j.value ->> 17,
-           j.value ->> 18, j.value ->> 19, j.value ->> 20, j.value ->> 21, j.value ->> 22
-         from j",
+           cost_pico, price_id, agent, provider, model, operation, service_tier, pricing_state, outcome, response_id)",
+        "*",
+        23,
+        "",
     )
-    .bind(rows)
-    .execute(db)
-    .await;
-    match inserted {
-        Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(error)) if error.message() == IS_KNOWN => Ok(false),
-        Err(error) => Err(error.into()),
+});
+
+/// Inserts the calls, or none of them if one is known: then the answer is `false`.
+async fn insert_calls(db: &mut SqliteConnection, calls: &[PricedCall<'_>]) -> Result<bool> {
+    let is_one = Insert::is_one(calls.len());
+    if !is_one {
+        sqlx::query("savepoint calls").execute(&mut *db).await?;
     }
+    let mut texts = Texts::default();
+    let inserted = INSERT
+        .run(db, calls, |priced, row| {
+            let call = priced.call;
+            row.bind(call.run_id)?.bind(call.call_id)?.bind(call.step_id)?.bind(call.called_at)?;
+            for kind in TokenKind::ALL {
+                row.bind(call.usage.as_ref().map(|usage| column(usage.of(kind))).transpose()?)?;
+            }
+            row.bind(call.latency_ms.map(column).transpose()?)?
+                .bind(priced.cost_pico)?
+                .bind(priced.price_id)?;
+            let names = [&call.agent, &call.provider, &call.model, &call.operation, &call.service_tier];
+            for text in
+                names.map(String::as_str).into_iter().chain([priced.state.code(), call.outcome.code()])
+            {
+                row.bind(texts.of(text))?;
+            }
+            row.bind(call.response_id.as_deref())?;
+            Ok(())
+        })
+        .await;
+    let is_new = match inserted {
+        Ok(bound) => bound.map(|()| true)?,
+        Err(sqlx::Error::Database(error)) if error.message() == IS_KNOWN => false,
+        Err(error) => return Err(error.into()),
+    };
+    if !is_one {
+        if !is_new {
+            sqlx::query("rollback to calls").execute(&mut *db).await?;
+        }
+        sqlx::query("release calls").execute(db).await?;
+    }
+    Ok(is_new)
 }
 
-/// A call as the array that `insert_calls` reads.
-impl Serialize for PricedCall<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let call = self.call;
-        let mut row = serializer.serialize_seq(Some(23))?;
-        let mut digits = [0; Simple::LENGTH];
-        row.serialize_element(&*call.run_id.0.as_simple().encode_lower(&mut digits))?;
-        row.serialize_element(&*call.call_id.0.as_simple().encode_lower(&mut digits))?;
-        row.serialize_element(&call.step_id.map(|step| &*step.0.as_simple().encode_lower(&mut digits)))?;
-        row.serialize_element(&call.called_at.micros())?;
-        for kind in TokenKind::ALL {
-            row.serialize_element(&call.usage.as_ref().map(|usage| usage.of(kind)))?;
-        }
-        row.serialize_element(&call.latency_ms)?;
-        row.serialize_element(&self.cost_pico)?;
-        row.serialize_element(&self.price_id)?;
-        for text in [&call.agent, &call.provider, &call.model, &call.operation, &call.service_tier] {
-            row.serialize_element(text)?;
-        }
-        row.serialize_element(self.state.code())?;
-        row.serialize_element(call.outcome.code())?;
-        row.serialize_element(&call.response_id)?;
-        row.end()
-    }
+fn column(count: u64) -> Result<i64> {
+    i64::try_from(count).map_err(|_| Error::input(format!("the count {count} does not fit")))
 }
 
 pub(in crate::store) fn hex(id: uuid::Uuid) -> String {

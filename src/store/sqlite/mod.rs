@@ -1,12 +1,13 @@
 //! Writing to SQLite: what Postgres does in functions, as transactions.
 //!
 //! Each operation is one `BEGIN IMMEDIATE` transaction: it waits for the other writers first and never
-//! fails half-way for a lock. Rows go in by one statement over `json_each`, since a statement costs more
-//! than a row.
+//! fails half-way for a lock. Rows go in many at a time, since a statement costs more than a row: the journal's as parameters
+//! (`rows.rs`), few of them by one statement over `json_each`.
 
 pub(super) mod calls;
 mod count;
 pub(super) mod price;
+pub(super) mod rows;
 pub(super) mod withdraw;
 
 use super::prices::who;
