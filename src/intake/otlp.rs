@@ -8,6 +8,7 @@
 
 mod attributes;
 mod file;
+mod inside;
 mod logs;
 mod proto;
 mod report;

@@ -107,16 +107,37 @@ impl Limits {
             self.pass_over(body).await;
             return Err(too_large());
         }
-        let held = hold(&self.memory, announced.unwrap_or(self.max_body))?;
-        match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, self.max_body)).await {
-            Ok(Ok(bytes)) => Ok((bytes.into(), held)),
-            // The limit, or a client that went away, who hears no answer.
-            Ok(Err(_)) => Err(too_large()),
+        match tokio::time::timeout(PATIENCE, self.collect(body, too_large)).await {
+            Ok(read) => read,
             Err(_) => Err(Refusal::new(
                 StatusCode::REQUEST_TIMEOUT,
                 format!("the body did not arrive within {} s", PATIENCE.as_secs()),
             )),
         }
+    }
+
+    /// Takes a body as it comes, and memory for what has come: who announces much and sends little takes little.
+    async fn collect(
+        &self,
+        body: Body,
+        too_large: impl Fn() -> Refusal,
+    ) -> Outcome<(Vec<u8>, OwnedSemaphorePermit)> {
+        let mut parts = body.into_data_stream();
+        let mut bytes = Vec::new();
+        let mut held = hold(&self.memory, 1)?;
+        while let Some(part) = parts.next().await {
+            // A client that went away hears no answer.
+            let part = part.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is cut off"))?;
+            let length = bytes.len() + part.len();
+            if length > self.max_body {
+                return Err(too_large());
+            }
+            if let Some(more) = length.checked_sub(held.num_permits() * KIB).filter(|more| *more > 0) {
+                held.merge(hold(&self.memory, more)?);
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok((bytes, held))
     }
 
     /// Reads a body that is not wanted, within limits: many clients hear the answer only after they have sent all.

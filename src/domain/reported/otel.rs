@@ -5,7 +5,7 @@ use crate::domain::TokenUsage;
 use crate::error::Result;
 use serde_json::{Map, Value};
 
-// In each: OpenTelemetry's names, the newest first; Sentry's; OpenInference's; the Vercel AI SDK's.
+// In each: OpenTelemetry's names, the newest first; Strands' and pydantic-ai's; Sentry's; OpenInference's; the Vercel AI SDK's.
 const INPUT: &[&str] = &[
     "gen_ai.usage.input_tokens",
     "gen_ai.usage.prompt_tokens",
@@ -33,22 +33,32 @@ const CACHE_WRITE: &[&str] = &[
     "gen_ai.usage.cache_write.input_tokens",
     "gen_ai.usage.cache_creation.input_tokens",
     "gen_ai.usage.cache_creation_input_tokens",
+    "gen_ai.usage.cache_write_input_tokens",
     "gen_ai.usage.input_tokens.cache_write",
     "llm.token_count.prompt_details.cache_write",
     "ai.usage.inputTokenDetails.cacheWriteTokens",
 ];
 const CACHE_WRITE_SHORT: &str = "anthropic.usage.cache_creation.ephemeral_5m_input_tokens";
 const CACHE_WRITE_LONG: &str = "anthropic.usage.cache_creation.ephemeral_1h_input_tokens";
+/// What pydantic-ai says of them, and nothing of the others.
+const CACHE_WRITE_LONG_ALONE: &str = "gen_ai.usage.details.ephemeral_1h_input_tokens";
 const REASONING: &[&str] = &[
     "gen_ai.usage.reasoning.output_tokens",
     "gen_ai.usage.reasoning_tokens",
     "gen_ai.usage.output_tokens.reasoning",
+    "gen_ai.usage.details.reasoning_tokens",
     "llm.token_count.completion_details.reasoning",
     "ai.usage.reasoningTokens",
     "ai.usage.outputTokenDetails.reasoningTokens",
 ];
 const TOTAL: &[&str] = &["gen_ai.usage.total_tokens", "llm.token_count.total", "ai.usage.totalTokens"];
-const AUDIO: &[&str] = &["llm.token_count.prompt_details.audio", "llm.token_count.completion_details.audio"];
+const AUDIO: &[&str] = &[
+    "llm.token_count.prompt_details.audio",
+    "llm.token_count.completion_details.audio",
+    "gen_ai.usage.details.audio_tokens",
+    "gen_ai.usage.details.input_audio_tokens",
+    "gen_ai.usage.details.output_audio_tokens",
+];
 
 impl TokenUsage {
     /// From the attributes of a span: [OpenTelemetry's](https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/)
@@ -121,7 +131,9 @@ fn cache(counts: Counts<'_>, input: u64) -> Result<(u64, u64, u64)> {
     }
     let write = total.or(split).unwrap_or(0);
     check_within(format_args!("{}` + `{}", CACHE_READ[0], CACHE_WRITE[0]), read + write, INPUT[0], input)?;
-    Ok((read, write, long.unwrap_or(0)))
+    let long = if split.is_some() { long.unwrap_or(0) } else { counts.get(CACHE_WRITE_LONG_ALONE)? };
+    check_within(CACHE_WRITE_LONG_ALONE, long, CACHE_WRITE[0], write)?;
+    Ok((read, write, long))
 }
 
 /// `ai.usage.tokens` is on spans of embeddings only.

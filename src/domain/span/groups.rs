@@ -1,5 +1,7 @@
 //! Which spans report one call.
 
+mod beside;
+
 use super::merge::{add, is_alike, richer};
 use super::{Report, Span, SpanId};
 use crate::domain::{Outcome, Timestamp, TokenUsage};
@@ -90,6 +92,7 @@ impl<'s> Spans<'s> {
         self.place_nameless(&mut groups, &mut group_of);
         // And those inside of one that does name a response.
         self.join_outer(&mut groups, &mut group_of);
+        self.join_beside(&mut groups);
         for group in &mut groups {
             group.sort_unstable();
         }

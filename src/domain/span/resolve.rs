@@ -6,7 +6,8 @@
 //! - they name the same response of the same provider, and went on at the same time. An instrumentation tells of a call
 //!   once: two spans of one scope are one call only if one is inside the other;
 //! - or one is inside the other and at most one of them names a response: what an SDK and an instrumentation around it
-//!   report, if outcome and usage agree.
+//!   report, if outcome and usage agree;
+//! - or two instrumentations tell of it in one trace, one span within the time of the other, and at most one names a response.
 //!
 //! A span that names no response and has several calls inside, which together used what it says, repeats them.
 

@@ -1,9 +1,9 @@
 //! Whether a span reports a call, and what it says about it.
 
 use super::attributes::{AGENT, ASKED_MODEL, Attributes, MODEL, PROVIDER, RESPONSE_ID, SERVICE_TIER};
+use super::inside::{self, ProviderMetadata};
 use super::proto::Value;
 use crate::domain::{Report, TokenUsage, as_name};
-use serde::Deserialize;
 use serde_json::{Map, Number};
 use std::borrow::Cow;
 
@@ -32,6 +32,17 @@ const NO_CALLS: &[&str] = &[
     "delete_memory",
 ];
 
+/// What frameworks call themselves where a provider is to be named: whose the model is they do not say.
+const FRAMEWORKS: &[&str] = &[
+    "strands-agents",
+    "gcp.vertex.agent",
+    "langchain",
+    "langgraph",
+    "llama_index",
+    "crewai",
+    "semantic_kernel",
+];
+
 /// Vercel's spans around its `.do…` ones.
 const VERCEL_OUTER: &[&str] =
     &["ai.generateText", "ai.streamText", "ai.generateObject", "ai.streamObject", "ai.embed", "ai.embedMany"];
@@ -47,7 +58,9 @@ pub(super) fn of_span(
     if role == Role::Other {
         return None;
     }
-    let usage = match usage(attributes, scope) {
+    let metadata = ProviderMetadata::of(attributes);
+    let provider_usage = metadata.anthropic_usage().filter(|_| role == Role::Call);
+    let usage = match provider_usage.or_else(|| usage(attributes, scope, &metadata)) {
         Some(Ok(usage)) => Some(usage),
         Some(Err(_)) => {
             *unknown_usage += 1;
@@ -58,15 +71,17 @@ pub(super) fn of_span(
     if role == Role::Outer && usage.is_none() {
         return None;
     }
-    let response_id = attributes.text(RESPONSE_ID).and_then(as_name).or_else(|| id_in_output(attributes));
+    let response = inside::response(attributes);
+    let service_tier = response.service_tier.or_else(|| metadata.service_tier());
+    let response_id = attributes.text(RESPONSE_ID).and_then(as_name).or(response.id);
     let word = |keys: &[&str]| attributes.text(keys).and_then(as_name).unwrap_or_default();
-    let asked_model = attributes.text(ASKED_MODEL).map(Cow::from).or_else(|| asked_in_parameters(attributes));
+    let asked_model = attributes.text(ASKED_MODEL).map(Cow::from).or_else(|| inside::asked_model(attributes));
     Some(Report {
         provider: provider(attributes),
         model: word(MODEL),
         asked_model: asked_model.as_deref().and_then(as_name).unwrap_or_default(),
         operation: operation(attributes, name),
-        service_tier: service_tier(attributes),
+        service_tier: self::service_tier(attributes, service_tier),
         response_id,
         usage,
         is_outer: role == Role::Outer,
@@ -87,6 +102,10 @@ fn role(attributes: &Attributes<'_>) -> Role {
 }
 
 fn role_said(attributes: &Attributes<'_>) -> Option<Role> {
+    // Answered from LiteLLM's own cache: nobody was asked.
+    if matches!(attributes.get("litellm.cache_hit"), Some(Value::Bool(true))) {
+        return Some(Role::Other);
+    }
     if let Some(kind) = attributes.text(&["openinference.span.kind"]) {
         return Some(match kind.to_ascii_uppercase().as_str() {
             "LLM" | "EMBEDDING" => Role::Call,
@@ -146,7 +165,11 @@ fn is_count(key: &str) -> bool {
 }
 
 /// What it used; none if it says nothing about that.
-fn usage(attributes: &Attributes<'_>, scope: &str) -> Option<crate::Result<TokenUsage>> {
+fn usage(
+    attributes: &Attributes<'_>,
+    scope: &str,
+    metadata: &ProviderMetadata,
+) -> Option<crate::Result<TokenUsage>> {
     let mut counts = Map::new();
     for (key, value) in attributes.iter() {
         let is_split = key.starts_with("anthropic.usage.cache_creation.");
@@ -162,7 +185,7 @@ fn usage(attributes: &Attributes<'_>, scope: &str) -> Option<crate::Result<Token
             Value::Int(number) => {
                 counts.insert(key.to_owned(), Number::from(*number).into());
             }
-            Value::Text(text) if key == "mlflow.chat.tokenUsage" => take_mlflow(text, &mut counts),
+            Value::Text(text) if key == "mlflow.chat.tokenUsage" => inside::take_mlflow(text, &mut counts),
             Value::Text(text) => {
                 counts.insert(key.to_owned(), text.trim().into());
             }
@@ -172,7 +195,11 @@ fn usage(attributes: &Attributes<'_>, scope: &str) -> Option<crate::Result<Token
     if !counts.keys().any(|key| is_count(key)) {
         return None;
     }
-    add_cache_outside(attributes, scope, &mut counts);
+    // LiteLLM's, which may be on a span of the application's: it writes what it knows onto the one that is open.
+    if let Some(text) = attributes.text(&["metadata.usage_object"]) {
+        inside::take_litellm(text, &mut counts);
+    }
+    add_cache_outside(attributes, scope, metadata, &mut counts);
     for key in ["gen_ai.operation.name", "openinference.span.kind"] {
         if let Some(text) = attributes.text(&[key]) {
             counts.insert(key.to_owned(), text.into());
@@ -188,12 +215,33 @@ fn usage(attributes: &Attributes<'_>, scope: &str) -> Option<crate::Result<Token
     Some(usage)
 }
 
-/// Before its version 6 the Vercel AI SDK told Anthropic's input as Anthropic does, without the cache.
-fn add_cache_outside(attributes: &Attributes<'_>, scope: &str, counts: &mut Map<String, serde_json::Value>) {
-    let is_old = scope == "ai"
-        && provider(attributes).starts_with("anthropic")
+/// The input of those who tell it as Anthropic and Bedrock do, without the cache: the Vercel AI SDK before its version 6, and
+/// `OpenTelemetry`'s instrumentation of botocore.
+fn add_cache_outside(
+    attributes: &Attributes<'_>,
+    scope: &str,
+    metadata: &ProviderMetadata,
+    counts: &mut Map<String, serde_json::Value>,
+) {
+    let provider = provider(attributes);
+    let is_old_vercel = scope == "ai"
+        && (provider.starts_with("anthropic") || provider.starts_with("amazon-bedrock"))
         && !attributes.iter().any(|(key, _)| key.starts_with("ai.usage.inputTokenDetails."));
-    let Some(cached) = attributes.count("ai.usage.cachedInputTokens").filter(|_| is_old) else { return };
+    let is_botocore = scope.starts_with("opentelemetry.instrumentation.botocore");
+    if !is_old_vercel && !is_botocore {
+        return;
+    }
+    let count = |key: &str| attributes.count(key).unwrap_or(0);
+    let written = metadata.bedrock_cache_writes();
+    if written > 0 {
+        counts.insert("ai.usage.inputTokenDetails.cacheWriteTokens".to_owned(), written.into());
+    }
+    let outside = [
+        count("ai.usage.cachedInputTokens"),
+        written,
+        count("gen_ai.usage.cache_read.input_tokens"),
+        count("gen_ai.usage.cache_creation.input_tokens"),
+    ];
     for key in [
         "ai.usage.inputTokens",
         "ai.usage.promptTokens",
@@ -201,7 +249,7 @@ fn add_cache_outside(attributes: &Attributes<'_>, scope: &str, counts: &mut Map<
         "gen_ai.usage.prompt_tokens",
     ] {
         if let Some(input) = attributes.count(key) {
-            counts.insert(key.to_owned(), (input + cached).into());
+            counts.insert(key.to_owned(), outside.iter().fold(input, |sum, n| sum.saturating_add(*n)).into());
         }
     }
     // It no longer adds up.
@@ -209,42 +257,30 @@ fn add_cache_outside(attributes: &Attributes<'_>, scope: &str, counts: &mut Map<
     counts.remove("gen_ai.usage.total_tokens");
 }
 
-fn take_mlflow(text: &str, counts: &mut Map<String, serde_json::Value>) {
-    #[derive(Deserialize)]
-    #[expect(clippy::struct_field_names, reason = "the names in the attribute")]
-    struct Usage {
-        input_tokens: Option<u64>,
-        output_tokens: Option<u64>,
-        cache_read_input_tokens: Option<u64>,
-        cache_creation_input_tokens: Option<u64>,
-    }
-    let Ok(usage) = serde_json::from_str::<Usage>(text) else { return };
-    for (key, count) in [
-        ("gen_ai.usage.input_tokens", usage.input_tokens),
-        ("gen_ai.usage.output_tokens", usage.output_tokens),
-        ("gen_ai.usage.cache_read_input_tokens", usage.cache_read_input_tokens),
-        ("gen_ai.usage.cache_creation_input_tokens", usage.cache_creation_input_tokens),
-    ] {
-        if let Some(count) = count {
-            counts.entry(key).or_insert(count.into());
-        }
-    }
-}
-
-/// The provider in lower case. Vercel's have the API behind a dot: `openai.responses`.
+/// The provider in lower case. Vercel's have the API behind a dot: `openai.responses`. `LiteLLM` names some only before a model.
 fn provider(attributes: &Attributes<'_>) -> String {
-    let Some(text) = attributes.text(PROVIDER).and_then(as_name) else { return String::new() };
+    let before_model = || {
+        let (provider, _) = attributes.text(&["litellm.provider.model"])?.split_once('/')?;
+        as_name(provider)
+    };
+    let Some(text) = attributes.text(PROVIDER).and_then(as_name).or_else(before_model) else {
+        return String::new();
+    };
     let lower = text.to_ascii_lowercase();
     let of_vercel = attributes.text(&["ai.model.provider"]).is_some();
     match lower.split_once('.') {
+        _ if FRAMEWORKS.contains(&lower.as_str()) => String::new(),
         Some((first, _)) if of_vercel => first.to_owned(),
         _ => lower,
     }
 }
 
 fn operation(attributes: &Attributes<'_>, name: &str) -> String {
-    if let Some(operation) = attributes.text(&["gen_ai.operation.name"]).and_then(as_name) {
-        return operation;
+    match attributes.text(&["gen_ai.operation.name"]).and_then(as_name) {
+        // LiteLLM's.
+        Some(operation) if operation == "embedding" => return "embeddings".to_owned(),
+        Some(operation) => return operation,
+        None => {}
     }
     let is_embedding = attributes
         .text(&["openinference.span.kind"])
@@ -257,8 +293,9 @@ fn operation(attributes: &Attributes<'_>, name: &str) -> String {
 }
 
 /// The tier in the ledger's words; providers call the usual one `default`.
-fn service_tier(attributes: &Attributes<'_>) -> String {
-    let tier = attributes.text(SERVICE_TIER).and_then(as_name).unwrap_or_default().to_ascii_lowercase();
+fn service_tier(attributes: &Attributes<'_>, said_inside: Option<String>) -> String {
+    let tier = attributes.text(SERVICE_TIER).and_then(as_name).or(said_inside).unwrap_or_default();
+    let tier = tier.to_ascii_lowercase();
     if matches!(tier.as_str(), "default" | "auto" | "standard") { String::new() } else { tier }
 }
 
@@ -266,6 +303,9 @@ fn service_tier(attributes: &Attributes<'_>) -> String {
 pub(super) fn agent(attributes: &Attributes<'_>, name: &str) -> Option<String> {
     if let Some(agent) = attributes.text(AGENT) {
         return as_name(agent);
+    }
+    if let Some(agent) = inside::agent(attributes) {
+        return Some(agent);
     }
     let is_agent = |key: &str| attributes.text(&[key]).is_some_and(|kind| kind.eq_ignore_ascii_case("agent"));
     if is_agent("traceloop.span.kind") {
@@ -276,29 +316,4 @@ pub(super) fn agent(attributes: &Attributes<'_>, name: &str) -> Option<String> {
     }
     let invokes = attributes.text(&["gen_ai.operation.name"]) == Some("invoke_agent");
     name.strip_prefix("invoke_agent ").filter(|_| invokes).and_then(as_name)
-}
-
-/// `OpenInference` writes the whole response, with its id, into one attribute.
-fn id_in_output(attributes: &Attributes<'_>) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Output<'a> {
-        #[serde(borrow)]
-        id: Option<Cow<'a, str>>,
-    }
-    if !attributes.has("openinference.span.kind") {
-        return None;
-    }
-    let output: Output<'_> = serde_json::from_str(attributes.text(&["output.value"])?).ok()?;
-    output.id.as_deref().and_then(as_name)
-}
-
-/// And what was asked, of a request that failed.
-fn asked_in_parameters<'a>(attributes: &Attributes<'a>) -> Option<Cow<'a, str>> {
-    #[derive(Deserialize)]
-    struct Parameters<'a> {
-        #[serde(borrow)]
-        model: Option<Cow<'a, str>>,
-    }
-    let text = attributes.text(&["llm.invocation_parameters", "embedding.invocation_parameters"])?;
-    serde_json::from_str::<Parameters<'_>>(text).ok()?.model
 }

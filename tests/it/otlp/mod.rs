@@ -1,5 +1,6 @@
 //! Spans from OTLP into the ledger.
 
+mod clients;
 mod orders;
 mod receiver;
 mod serve;
@@ -40,7 +41,7 @@ pub fn bodies() -> BTreeMap<String, Vec<u8>> {
         (name, body)
     });
     let bodies: BTreeMap<_, _> = bodies.collect();
-    assert_eq!(bodies.len(), 28);
+    assert_eq!(bodies.len(), 55);
     bodies
 }
 
