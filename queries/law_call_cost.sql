@@ -1,6 +1,6 @@
 -- Priced calls that do not cost their tokens times the rates of their price, each missing rate replaced as when they
 -- were priced: the run, the call's model, what it costs, what it should. Calls without their price row are
--- law_call_price's.
+-- law_call_price's. $1: only of that many runs, the newest; null for all.
 with costed as (
   select
     c.run_id, c.call_id, c.provider, c.model, c.cost_pico,
@@ -17,6 +17,8 @@ with costed as (
   from llm_call c
   join model_price p on p.price_id = c.price_id
   where c.pricing_state <> 'unpriced'
+    and ($1 is null
+         or c.run_id in (select run_id from pipeline_run order by started_at desc, run_id desc limit coalesce($1, 0)))
 )
 select
   run_id,

@@ -1,5 +1,6 @@
 -- Calls whose price cannot be: an unpriced one with a cost, or a priced one whose price row is not there, was not in
 -- force when the call was made, or is for larger ones: the run, the call's model, what it has, what it should have.
+-- $1: only of that many runs, the newest; null for all.
 select
   c.run_id,
   c.provider || '/' || c.model as thing,
@@ -10,7 +11,9 @@ select
        else 'a price in force at the time of the call' end as expected
 from llm_call c
 left join model_price p on p.price_id = c.price_id
-where case when c.pricing_state = 'unpriced' then c.price_id is not null or c.cost_pico is not null
+where ($1 is null
+       or c.run_id in (select run_id from pipeline_run order by started_at desc, run_id desc limit coalesce($1, 0)))
+  and case when c.pricing_state = 'unpriced' then c.price_id is not null or c.cost_pico is not null
            else c.cost_pico is null
              or p.price_id is null
              or p.effective_from > c.called_at

@@ -1,5 +1,5 @@
 -- Price events that do not start where the one before them, of the same call, ended: the run, the call's model, where
--- the event starts, where the one before it ended.
+-- the event starts, where the one before it ended. $1: only of that many runs, the newest; null for all.
 with chain as (
   select
     e.*,
@@ -9,6 +9,8 @@ with chain as (
     lag(e.price_after) over w as price_previous,
     lag(e.cost_after) over w as cost_previous
   from price_event e
+  where $1 is null
+     or e.run_id in (select run_id from pipeline_run order by started_at desc, run_id desc limit coalesce($1, 0))
   window w as (partition by e.run_id, e.call_id order by e.price_event_id)
 )
 select

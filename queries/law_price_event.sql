@@ -1,4 +1,5 @@
 -- Calls whose last price event is not the price they have: the run, the model, what the call has, what the event says.
+-- $1: only of that many runs, the newest; null for all.
 select
   c.run_id,
   c.provider || '/' || c.model as thing,
@@ -8,7 +9,9 @@ select
     || ' picodollars' as expected
 from price_event e
 join llm_call c on c.run_id = e.run_id and c.call_id = e.call_id
-where not exists (
+where ($1 is null
+       or e.run_id in (select run_id from pipeline_run order by started_at desc, run_id desc limit coalesce($1, 0)))
+  and not exists (
     select 1
     from price_event later
     where later.run_id = e.run_id and later.call_id = e.call_id and later.price_event_id > e.price_event_id)

@@ -1,17 +1,20 @@
 -- Rollup rows that are not the sums of the journal's calls, missing and superfluous ones included (but not sums of
 -- nothing, which withdrawn calls leave): bucket, pipeline, agent, provider and model, what the rollup holds, what the calls sum to.
+-- $1, $2: only from this bucket on, and the time it starts; null for all.
 with side as (
   select
     bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
     cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches,
     cost_pico, 1 as sign
   from spend_rollup
+  where $1 is null or bucket >= $1
   union all
   select
     bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
     cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens, web_searches,
     cost_pico, -1
   from journal_spend
+  where $2 is null or called_at >= $2
 )
 select
   (select run_id from pipeline_run where false) as run_id,

@@ -1,4 +1,5 @@
 -- Runs whose counters are not the sums of their calls: the run, what it holds, what its calls sum to.
+-- $1: only of that many runs, the newest; null for all.
 with journal as (
   select
     s.run_id,
@@ -14,6 +15,8 @@ with journal as (
     sum(s.web_searches) as web_searches,
     sum(s.cost_pico) as cost_pico
   from journal_spend s
+  where $1 is null
+     or s.run_id in (select run_id from pipeline_run order by started_at desc, run_id desc limit coalesce($1, 0))
   group by s.run_id
 )
 select
@@ -35,7 +38,9 @@ select
     || cast(coalesce(j.cost_pico, 0) as text) || ' picodollars' as expected
 from pipeline_run r
 left join journal j on j.run_id = r.run_id
-where r.llm_calls <> coalesce(j.llm_calls, 0)
+where ($1 is null
+       or r.run_id in (select run_id from pipeline_run order by started_at desc, run_id desc limit coalesce($1, 0)))
+  and (r.llm_calls <> coalesce(j.llm_calls, 0)
    or r.unpriced_calls <> coalesce(j.unpriced_calls, 0)
    or r.input_tokens <> coalesce(j.input_tokens, 0)
    or r.cache_read_tokens <> coalesce(j.cache_read_tokens, 0)
@@ -45,6 +50,6 @@ where r.llm_calls <> coalesce(j.llm_calls, 0)
    or r.reasoning_tokens <> coalesce(j.reasoning_tokens, 0)
    or r.embedding_tokens <> coalesce(j.embedding_tokens, 0)
    or r.web_searches <> coalesce(j.web_searches, 0)
-   or r.cost_pico <> coalesce(j.cost_pico, 0)
+   or r.cost_pico <> coalesce(j.cost_pico, 0))
 order by r.run_id
 limit 100

@@ -1,4 +1,5 @@
--- A run's calls in order with what was sent in them, and what was sent without a call that is recorded. $1: the run's id.
+-- A run's calls in order with what was sent in them, and what was sent without a call that is recorded. $1: the run's id;
+-- $2: only this call, or null.
 select
   k.call_id,
   coalesce(k.step_id, p.step_id) as step_id,
@@ -21,10 +22,12 @@ from (
   select c.run_id, c.call_id, c.step_id, c.called_at, c.agent, c.provider, c.model, c.operation, true as has_call
   from llm_call c
   where c.run_id = $1
+    and ($2 is null or c.call_id = $2)
   union all
   select s.run_id, s.call_id, s.step_id, s.sent_at, '', '', '', 'chat', false
   from llm_call_prompt s
   where s.run_id = $1
+    and ($2 is null or s.call_id = $2)
     and not exists (select 1 from llm_call c where c.run_id = s.run_id and c.call_id = s.call_id)) k
 left join llm_call_prompt p on p.run_id = k.run_id and p.call_id = k.call_id
 left join prompt_text x on x.text_sha256 = p.text_sha256

@@ -30,6 +30,8 @@ pub enum Exit {
     Found,
     /// 5: what was sent cannot be given back exactly, or a prompt version was changed.
     Mismatch,
+    /// 7: the ledger is not migrated, and that was what was asked.
+    NotMigrated,
     /// The code of the command that was wrapped.
     Child(u8),
 }
@@ -45,6 +47,7 @@ impl Exit {
             Self::Unpriced => 4,
             Self::Mismatch => 5,
             Self::Found => 6,
+            Self::NotMigrated => 7,
             Self::Child(code) => code,
         }
     }

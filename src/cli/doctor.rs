@@ -1,20 +1,38 @@
-//! `asmm doctor`: the laws of the ledger, recomputed.
+//! `asmm doctor`: the laws of the ledger, recomputed; the database around it; and what it shows of each acceptance
+//! criterion of the user stories.
+
+mod checks;
+mod criteria;
+mod page;
+mod prompts;
+mod recorders;
 
 use super::args::OutputArgs;
-use super::context::{Ctx, Exit, counted};
-use crate::error::Result;
-use crate::recorder::Report;
-use crate::report::{Cell, Column, Document, Kind, Scope, Table};
-use crate::store::{LAWS, Store, Verdict};
+use super::context::{Ctx, Exit};
+use crate::error::{ErrorKind, Result};
+use crate::store::{SchemaState, Store};
+use checks::{Check, Checks, Verdict};
 use clap::Args;
-use std::collections::BTreeMap;
+use criteria::{Evidence, Shown};
 
-/// Check the ledger: recompute its laws, its prompts' digests, and what was sent
+/// Check the ledger: recompute its laws, look at its database, and show what proves each acceptance criterion
 ///
-/// It reads every call. Exit codes: 0 all holds, 5 a prompt version or what was sent was changed past the ledger,
-/// 1 another law is broken.
+/// Of a large ledger the newest runs are looked at, and the output says how many; --full reads every call. Nothing is
+/// changed. A check holds, has FAILED, or is a warning: the ledger is in order, and something should be done. A criterion is
+/// met; not met, where the ledger contradicts it; partly met, where some of what is recorded shows it; or there is no
+/// data yet, which is no failure. Exit codes: 0 nothing failed, 5 a prompt version or what was sent was changed past
+/// the ledger, 1 something else failed or is not met, 7 the ledger is not migrated.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
+    /// Read every call and every text, however many there are
+    #[arg(long)]
+    full: bool,
+    /// How many of the newest calls with a recorded prompt are replayed
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "full")]
+    sample: u32,
+    /// Exit with 1 for warnings, and where a criterion is partly met or has no data
+    #[arg(long)]
+    strict: bool,
     /// The time zone of the times [default: ASMM_TZ, asmm.yaml, the system's]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
@@ -22,182 +40,90 @@ pub(crate) struct DoctorArgs {
     output: OutputArgs,
 }
 
-/// One check, and what it found.
-struct Check {
-    what: &'static str,
-    looked_at: Option<u64>,
-    broken: u64,
-    /// Whether breaking it means that what was sent cannot be trusted.
-    is_of_prompts: bool,
-}
-
-/// How many findings are named.
-const NAMED: usize = 20;
-
-#[derive(Default)]
-struct Findings {
-    named: Vec<String>,
-    more: u64,
-}
-
-impl Findings {
-    fn add(&mut self, finding: String) {
-        if self.named.len() < NAMED {
-            self.named.push(finding);
-        } else {
-            self.more += 1;
-        }
-    }
-}
+/// A ledger with more calls is looked at in part, and of so many calls: reading them takes a second or two.
+const FEW_CALLS: u64 = 300_000;
+/// A ledger with more runs, too.
+const FEW_RUNS: u32 = 100_000;
 
 pub(super) async fn run(ctx: &Ctx, args: DoctorArgs) -> Result<Exit> {
     let zone = ctx.zone(args.tz.as_deref())?;
+    let look = Store::connect_to_look(&ctx.location, ctx.clock).await?;
+    let state = look.schema_state().await?;
+    let makes_itself = matches!((&state, &look), (SchemaState::Empty, Store::Sqlite(_)));
+    if state != SchemaState::Current && !makes_itself {
+        return not_migrated(ctx, &look, state, &args);
+    }
+    look.close().await;
     let store = ctx.store_as_is().await?;
-    let mut findings = Findings::default();
-    let mut checks = check_laws(&store, &mut findings).await?;
-    checks.push(check_versions(&store, &mut findings).await?);
-    checks.push(check_sent(&store, &mut findings).await?);
 
-    let scope = ctx.scope(&store, None, zone, None).await?;
-    let document = with_recorders(ctx, document(&store, scope, &checks, &findings));
-    ctx.print_document(&document, args.output.format.into())?;
-    let broken = |of_prompts: bool| checks.iter().any(|c| c.broken > 0 && c.is_of_prompts == of_prompts);
-    Ok(match (broken(true), broken(false)) {
-        (true, _) => Exit::Mismatch,
-        (false, true) => Exit::Flawed,
-        (false, false) => Exit::Fine,
-    })
-}
-
-async fn check_laws(store: &Store, findings: &mut Findings) -> Result<Vec<Check>> {
-    let mut broken: BTreeMap<&str, u64> = BTreeMap::new();
-    for found in store.broken_laws().await? {
-        *broken.entry(found.law).or_default() += 1;
-        findings.add(found.to_string());
-    }
-    let check = |law: &'static str| Check {
-        what: law,
-        looked_at: None,
-        broken: broken.get(law).copied().unwrap_or_default(),
-        is_of_prompts: false,
+    let limits = (!args.full).then_some((FEW_CALLS, FEW_RUNS));
+    let scope = store.evidence_scope(limits).await?;
+    let mut checks = Checks::default();
+    let laws = checks::laws(&store, &scope, &mut checks).await?;
+    let versions = prompts::versions(&store, &mut checks).await;
+    let versions = if_allowed(versions, prompts::VERSIONS, &mut checks)?;
+    let sent = prompts::sent(&store, (!args.full).then_some(args.sample), &mut checks).await;
+    let sent = if_allowed(sent, prompts::SENT, &mut checks)?;
+    let health = store.health(args.full).await?;
+    let refusals = checks::health(&health, &mut checks);
+    let facts = criteria::Facts {
+        runs: store.run_evidence(&scope).await?,
+        steps: store.step_evidence(&scope).await?,
+        sent: store.sent_evidence(&scope).await?,
+        laws,
+        versions,
+        replayed: sent,
+        refusals,
+        recorders: recorders::look(ctx, &mut checks),
     };
-    Ok(LAWS.into_iter().map(check).collect())
+    checks::coverage(&facts, &mut checks);
+    let evidence = criteria::evidence(ctx, &store, zone.0, &facts).await?;
+
+    let shown =
+        page::Page { store: &store, scope: &scope, checks: &checks, evidence: &evidence, health: &health };
+    let document = shown.document(ctx.scope(&store, None, zone, None).await?, facts.recorders.reports());
+    ctx.print_document(&document, args.output.format.into())?;
+    Ok(exit(&checks.all, &evidence, args.strict))
 }
 
-async fn check_versions(store: &Store, findings: &mut Findings) -> Result<Check> {
-    const PAGE: u32 = 100;
-    let (mut looked_at, mut broken, mut after) = (0, 0, 0);
-    loop {
-        let versions = store.prompt_versions_page(after, PAGE).await?;
-        let Some(last) = versions.last() else { break };
-        after = last.entry.prompt_version_id;
-        for version in &versions {
-            looked_at += 1;
-            if let Err(error) = version.parsed() {
-                broken += 1;
-                findings.add(error.to_string());
-            }
+/// Not everybody who may look at a ledger may look at its texts: then the check could not be made.
+fn if_allowed<T: Default>(outcome: Result<T>, what: &'static str, checks: &mut Checks) -> Result<T> {
+    match outcome {
+        Err(error)
+            if error.kind() == ErrorKind::Database && error.to_string().contains("permission denied") =>
+        {
+            checks.not_checked("prompts", what, error.to_string());
+            Ok(T::default())
         }
+        outcome => outcome,
     }
-    let what = "a prompt version says what it said when it was pushed";
-    Ok(Check { what, looked_at: Some(looked_at), broken, is_of_prompts: true })
 }
 
-async fn check_sent(store: &Store, findings: &mut Findings) -> Result<Check> {
-    let (mut looked_at, mut broken) = (0, 0);
-    for run_id in store.runs_with_prompts().await? {
-        let mut replay = store.replay(run_id);
-        while let Some(call) = replay.next().await? {
-            match &call.verdict {
-                Verdict::NotRecorded | Verdict::Purged { .. } | Verdict::Redacted { .. } => continue,
-                Verdict::Verified | Verdict::Unproven | Verdict::DigestOnly => {}
-                Verdict::Mismatch { .. } | Verdict::Broken { .. } => {
-                    broken += 1;
-                    findings.add(format!("run `{run_id}`, call `{}`: {}", call.call_id, call.verdict));
-                }
-            }
-            looked_at += 1;
+fn exit(checks: &[Check], evidence: &[Evidence], strict: bool) -> Exit {
+    let failed =
+        |of_prompts| checks.iter().any(|c| c.verdict == Verdict::Failed && c.is_of_prompts == of_prompts);
+    let is_contradicted = evidence.iter().any(|e| e.shown == Shown::NotMet);
+    let is_perfect =
+        checks.iter().all(|c| c.verdict == Verdict::Holds) && evidence.iter().all(|e| e.shown == Shown::Met);
+    if failed(true) {
+        Exit::Mismatch
+    } else if failed(false) || is_contradicted || (strict && !is_perfect) {
+        Exit::Flawed
+    } else {
+        Exit::Fine
+    }
+}
+
+/// What is said of a database that is no ledger that this program can use, or not yet.
+fn not_migrated(ctx: &Ctx, look: &Store, state: SchemaState, args: &DoctorArgs) -> Result<Exit> {
+    let pending = match &state {
+        SchemaState::Pending(pending) => {
+            pending.iter().map(|m| format!("{:04}_{}", m.version, m.name)).collect()
         }
-    }
-    let what = "what was sent in a call has the digest stored when it was sent";
-    Ok(Check { what, looked_at: Some(looked_at), broken, is_of_prompts: true })
-}
-
-/// A recorder that has not been heard of for longer was killed, or hangs: 90 s. It writes every 30 s at least.
-const SILENT_MICROS: i64 = 90_000_000;
-/// How many recorders are named: the newest.
-const RECORDERS: usize = 10;
-
-/// What waits in the spool of this machine, and what the recorders here have done. That neither can be read breaks no
-/// law of the ledger.
-fn with_recorders(ctx: &Ctx, mut document: Document) -> Document {
-    let Ok(spool) = ctx.spool() else { return document };
-    match spool.status() {
-        Ok(status) if status.events + status.set_aside == 0 => {}
-        Ok(status) => document.notes.push(format!(
-            "{} in the spool of this machine, {} set aside: see `asmm spool status`",
-            counted(status.events, "event waits", "events wait"),
-            counted(status.set_aside, "is", "are"),
-        )),
-        Err(error) => document.notes.push(format!("the spool of this machine cannot be read: {error}")),
-    }
-    let now = ctx.clock.now();
-    let reports: Vec<Report> = spool.reports().into_iter().take(RECORDERS).collect();
-    if reports.is_empty() {
-        return document;
-    }
-    let table = Table::of(&reports)
-        .column(Column::new(Kind::Count, "process", "process"), |r: &Report| Cell::Count(r.process.into()))
-        .column(Column::new(Kind::Time, "updated_at", "updated").keep(5), |r| Cell::Time(r.updated_at))
-        .column(Column::new(Kind::Text, "state", "state").keep(3), |r| {
-            match (r.is_running, r.metrics.is_connected) {
-                (false, _) => "ended",
-                _ if now.micros() - r.updated_at.micros() > SILENT_MICROS => "silent",
-                (true, true) => "connected",
-                (true, false) => "waiting",
-            }
-        })
-        .column(Column::new(Kind::Text, "level", "level").keep(8), |r| r.level.clone())
-        .column(Column::new(Kind::Count, "accepted", "accepted").keep(4), |r| Cell::Count(r.metrics.accepted))
-        .column(Column::new(Kind::Count, "queued", "queued").keep(7), |r| Cell::Count(r.metrics.queued))
-        .column(Column::new(Kind::Count, "delivered", "delivered"), |r| Cell::Count(r.metrics.delivered))
-        .column(Column::new(Kind::Count, "spooled", "spooled").keep(1), |r| Cell::Count(r.metrics.spooled))
-        .column(Column::new(Kind::Count, "in_spool", "in spool").keep(2), |r| Cell::Count(r.metrics.in_spool))
-        .column(Column::new(Kind::Count, "set_aside", "set aside").keep(6), |r| {
-            Cell::Count(r.metrics.set_aside)
-        })
-        .column(Column::new(Kind::Count, "dropped", "lost"), |r| Cell::Count(r.metrics.dropped))
-        .done();
-    document.section("recorders", "recorders on this machine, newest first", table)
-}
-
-fn document(store: &Store, scope: Scope, checks: &[Check], findings: &Findings) -> Document {
-    let holds = checks.iter().all(|check| check.broken == 0);
-    let table = Table::of(checks)
-        .column(Column::new(Kind::Text, "check", "check"), |c: &Check| c.what)
-        .column(Column::new(Kind::Count, "looked_at", "looked at").keep(2), |c| {
-            c.looked_at.map_or(Cell::Missing, Cell::Count)
-        })
-        .column(Column::new(Kind::Count, "broken", "broken"), |c| Cell::Count(c.broken))
-        .column(Column::new(Kind::Text, "verdict", "verdict").keep(1), |c| {
-            if c.broken == 0 { "holds" } else { "BROKEN" }
-        })
-        .done();
-    let found = Table::of(&findings.named)
-        .column(Column::new(Kind::Text, "finding", "what was found"), |f: &String| f.clone())
-        .done();
-    let mut document = Document::new("asmm.doctor/1", scope)
-        .field("ledger", "ledger", store.shown().to_owned())
-        .field("verdict", "verdict", if holds { "all laws hold" } else { "a law is broken" })
-        .section("checks", "laws, recomputed", table);
-    if !findings.named.is_empty() {
-        document = document.section("findings", "what breaks them", found);
-        if findings.more > 0 {
-            document.notes.push(format!("{} more findings are not shown", findings.more));
-        }
-        document.notes.push(
-            "somebody changed the database past the ledger: restore a backup; see RUNBOOK.md".to_owned(),
-        );
-    }
-    document
+        _ => Vec::new(),
+    };
+    let error = state.into_error(look);
+    let document = page::not_migrated(look, &error, pending);
+    ctx.print_document(&document, args.output.format.into())?;
+    Ok(Exit::NotMigrated)
 }

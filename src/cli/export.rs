@@ -1,4 +1,8 @@
-//! `asmm export`: the ledger as lines.
+//! `asmm export`: the ledger as lines, its calls and its spend as tables.
+
+mod focus;
+mod out;
+mod rows;
 
 use super::context::{Ctx, Exit, counted, is_closed_pipe, say};
 use crate::domain::{Event, FinishRun, StartRun, StartStep, Timestamp};
@@ -15,6 +19,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportCommand {
     Jsonl(JsonlArgs),
+    Csv(rows::CsvArgs),
+    Parquet(rows::ParquetArgs),
+    Focus(focus::FocusArgs),
 }
 
 /// The ledger as native JSONL, which `asmm import jsonl` reads
@@ -38,7 +45,15 @@ const PAGE: u32 = 1000;
 const PROMPT_PAGE: u32 = 50;
 
 pub(crate) async fn run(ctx: &Ctx, command: ExportCommand) -> Result<Exit> {
-    let ExportCommand::Jsonl(args) = command;
+    match command {
+        ExportCommand::Jsonl(args) => jsonl(ctx, args).await,
+        ExportCommand::Csv(args) => rows::csv(ctx, args).await,
+        ExportCommand::Parquet(args) => rows::parquet(ctx, args).await,
+        ExportCommand::Focus(args) => focus::run(ctx, args).await,
+    }
+}
+
+async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {
     let store = ctx.store().await?;
     match args.output {
         None => {

@@ -12,11 +12,21 @@ use std::io::{self, Write};
 pub(super) fn table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     let columns = table.columns();
     let seen: Vec<usize> = (0..columns.len()).filter(|&i| columns[i].is_for_programs()).collect();
-    record(out, seen.iter().map(|&i| Cow::Borrowed(columns[i].key)))?;
+    head(out, seen.iter().map(|&i| columns[i].key))?;
     for row in table.rows() {
         record(out, seen.iter().map(|&i| Cow::Owned(exact(&row[i]))))?;
     }
     Ok(())
+}
+
+/// Writes the names of columns.
+pub(super) fn head<'a>(out: &mut dyn Write, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
+    record(out, names.map(Cow::Borrowed))
+}
+
+/// Writes a row.
+pub(super) fn row(out: &mut dyn Write, cells: &[Cell]) -> io::Result<()> {
+    record(out, cells.iter().map(|cell| Cow::Owned(exact(cell))))
 }
 
 /// Writes a document's first section or, if it has none, its fields as one row: CSV is one table.

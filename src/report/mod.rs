@@ -45,6 +45,7 @@ mod look;
 mod markdown;
 mod model;
 mod number;
+mod sheet;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ mod text;
 
 pub use cell::{Cell, Kind};
 pub use model::{Column, Shown, Table, TableOf};
+pub use sheet::{Sheet, SheetColumn, SheetFormat, SheetKind};
 
 use crate::domain::Window;
 use crate::error::{Error, Result};

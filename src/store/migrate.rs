@@ -4,6 +4,7 @@ use super::connections::Lease;
 use super::open::lock_file;
 use super::{PostgresStore, Store, on_pool};
 use crate::error::{Error, Result};
+use sqlx::SqlitePool;
 use sqlx::migrate::{MigrateError, Migrator};
 
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -180,6 +181,16 @@ pub(super) async fn schema_state(store: &Store) -> Result<SchemaState> {
         (false, true) => SchemaState::Empty,
         (false, false) => SchemaState::Pending(pending),
     })
+}
+
+/// The text of each migration of Postgres, in order.
+pub(super) fn postgres_texts() -> impl Iterator<Item = &'static str> {
+    POSTGRES.iter().map(|migration| migration.sql.as_str())
+}
+
+/// Applies the migrations to an empty SQLite database.
+pub(super) async fn run_sqlite(pool: &SqlitePool) -> Result<()> {
+    SQLITE.run(pool).await.map_err(|error| Error::database(error.to_string()))
 }
 
 /// Held until dropped.

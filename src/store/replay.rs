@@ -168,8 +168,16 @@ impl Store {
     /// The calls of a run in order, with what was sent in them. They are read as they are asked for.
     #[must_use]
     pub fn replay(&self, run_id: RunId) -> Replay<'_> {
+        self.replay_of(run_id, None)
+    }
+
+    /// As [`Store::replay`], of one call only where one is named.
+    pub(super) fn replay_of(&self, run_id: RunId, call_id: Option<CallId>) -> Replay<'_> {
         let rows = on_pool!(self, |pool| {
-            sqlx::query_as(include_str!("../../queries/replay_run.sql")).bind(run_id).fetch(pool)
+            sqlx::query_as(include_str!("../../queries/replay_run.sql"))
+                .bind(run_id)
+                .bind(call_id)
+                .fetch(pool)
         });
         Replay { store: self, rows, versions: HashMap::new() }
     }

@@ -162,8 +162,11 @@ fn a_reader_that_goes_away_is_no_failure() {
         lines = lines.call(1, call, &format!("agent-{call}"), "2026-03-10T00:00:00Z", 1);
     }
     sandbox.run_with_input(&["import", "jsonl"], &lines.0).success();
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 8] = [
         &["export", "jsonl"],
+        &["export", "csv"],
+        &["export", "csv", "--what", "spend"],
+        &["export", "focus"],
         &["spend", "agent", "--format", "csv"],
         &["spend", "agent", "--format", "json"],
         &["spend", "agent"],

@@ -3,8 +3,10 @@
 
 mod archive;
 mod days;
+mod doctor;
 mod export;
 mod failing;
+mod focus;
 mod import;
 mod intake;
 mod looking;
@@ -17,6 +19,7 @@ mod replay;
 mod schemas;
 mod spend;
 pub mod spool;
+mod tables;
 mod together;
 mod usage;
 

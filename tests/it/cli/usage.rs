@@ -2,7 +2,7 @@
 
 use crate::support::{Sandbox, postgres_url};
 
-const COMMANDS: [&[&str]; 58] = [
+const COMMANDS: [&[&str]; 61] = [
     &[],
     &["demo"],
     &["migrate"],
@@ -49,6 +49,9 @@ const COMMANDS: [&[&str]; 58] = [
     &["prompts", "render"],
     &["prompts", "purge-inputs"],
     &["export", "jsonl"],
+    &["export", "csv"],
+    &["export", "parquet"],
+    &["export", "focus"],
     &["replay"],
     &["guard"],
     &["guard", "scan"],
@@ -102,7 +105,8 @@ fn the_help_reads_well() {
       import   Bring in usage from elsewhere
       export   Copy the ledger out
       serve    Take in OpenTelemetry: an OTLP/HTTP receiver
-      doctor   Check the ledger: recompute its laws, its prompts' digests, and what was sent
+      doctor   Check the ledger: recompute its laws, look at its database, and show what proves each
+                acceptance criterion
       spool    What could not be recorded, and waits on disk
       help     Print this message or the help of the given subcommand(s)
 

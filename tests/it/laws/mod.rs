@@ -2,6 +2,7 @@
 //! stop. `differential` and `crowd` hold them after random histories and races.
 
 mod archived;
+mod evidence;
 mod killed;
 mod server;
 mod settled;

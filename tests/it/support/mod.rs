@@ -5,9 +5,11 @@ mod database;
 mod pooler;
 mod sandbox;
 mod server;
+mod table;
 
 pub(crate) use database::on_both_databases;
 pub use database::{TestDb, block_on, fresh_schema, postgres_url, psql, psql_program};
 pub use pooler::Pooler;
 pub use sandbox::{NOW, Output, Sandbox, asmm};
 pub use server::Server;
+pub use table::Rows;
