@@ -15,7 +15,7 @@ use checks::{Check, Checks, Verdict};
 use clap::Args;
 use criteria::{Evidence, Shown};
 
-/// Check the ledger: recompute its laws, look at its database, and show what proves each acceptance criterion
+/// Check the ledger: its laws, its database, and the evidence for each acceptance criterion
 ///
 /// Of a large ledger the newest runs are looked at, and the output says how many; --full reads every call. Nothing is
 /// changed. A check holds, has FAILED, or is a warning: the ledger is in order, and something should be done. A criterion is
@@ -77,10 +77,17 @@ pub(super) async fn run(ctx: &Ctx, args: DoctorArgs) -> Result<Exit> {
         recorders: recorders::look(ctx, &mut checks),
     };
     checks::coverage(&facts, &mut checks);
-    let evidence = criteria::evidence(ctx, &store, zone.0, &facts).await?;
+    let evidence = criteria::evidence(&store, zone.0, &facts).await?;
 
-    let shown =
-        page::Page { store: &store, scope: &scope, checks: &checks, evidence: &evidence, health: &health };
+    let width = ctx.style().width;
+    let shown = page::Page {
+        width,
+        store: &store,
+        scope: &scope,
+        checks: &checks,
+        evidence: &evidence,
+        health: &health,
+    };
     let document = shown.document(ctx.scope(&store, None, zone, None).await?, facts.recorders.reports());
     ctx.print_document(&document, args.output.format.into())?;
     Ok(exit(&checks.all, &evidence, args.strict))

@@ -82,7 +82,7 @@ impl Checks {
     pub fn not_checked(&mut self, section: &'static str, what: &'static str, why: String) {
         let verdict = Verdict::NotChecked;
         self.all.push(Check { section, what, looked_at: None, wrong: 0, verdict, is_of_prompts: false });
-        self.found(section, format!("not checked, {what}: {why}"));
+        self.found(section, format!("not checked: {why}"));
     }
 
     /// Names what was found.

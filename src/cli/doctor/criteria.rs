@@ -6,8 +6,7 @@
 use super::checks::Broken;
 use super::prompts::{Replayed, Versions};
 use super::recorders::Recorders;
-use crate::cli::context::Ctx;
-use crate::domain::{Timestamp, Window};
+use crate::domain::{RunId, Timestamp, Window};
 use crate::error::Result;
 use crate::guard::rules;
 use crate::store::{
@@ -151,13 +150,15 @@ impl Shown {
 /// One piece of evidence.
 pub(super) struct Evidence {
     pub criterion: &'static str,
-    pub what: String,
+    pub what: &'static str,
     pub found: u64,
     /// Of how many; none, where one is enough.
     pub of: Option<u64>,
     pub shown: Shown,
     /// The command that shows more.
-    pub command: String,
+    pub command: &'static str,
+    /// A run that shows it.
+    pub run_id: Option<RunId>,
 }
 
 /// What the other checks have found.
@@ -184,17 +185,29 @@ struct Collected(Vec<Evidence>);
 
 impl Collected {
     /// Each of the things must be so.
-    fn all(&mut self, criterion: &'static str, what: &str, (found, of): (u64, u64), command: &str) {
+    fn all(
+        &mut self,
+        criterion: &'static str,
+        what: &'static str,
+        (found, of): (u64, u64),
+        command: &'static str,
+    ) {
         self.push(criterion, what, found, Some(of), Shown::all(found, of), command);
     }
 
     /// Of some of the things it may not be known.
-    fn share(&mut self, criterion: &'static str, what: &str, (found, of): (u64, u64), command: &str) {
+    fn share(
+        &mut self,
+        criterion: &'static str,
+        what: &'static str,
+        (found, of): (u64, u64),
+        command: &'static str,
+    ) {
         self.push(criterion, what, found, Some(of), Shown::share(found, of), command);
     }
 
     /// One is enough.
-    fn some(&mut self, criterion: &'static str, what: &str, found: u64, command: &str) {
+    fn some(&mut self, criterion: &'static str, what: &'static str, found: u64, command: &'static str) {
         let shown = if found == 0 { Shown::NoData } else { Shown::Met };
         self.push(criterion, what, found, None, shown, command);
     }
@@ -202,23 +215,22 @@ impl Collected {
     fn push(
         &mut self,
         criterion: &'static str,
-        what: &str,
+        what: &'static str,
         found: u64,
         of: Option<u64>,
         shown: Shown,
-        command: &str,
+        command: &'static str,
     ) {
-        let (what, command) = (what.to_owned(), command.to_owned());
-        self.0.push(Evidence { criterion, what, found, of, shown, command });
+        self.0.push(Evidence { criterion, what, found, of, shown, command, run_id: None });
     }
 }
 
-pub(super) async fn evidence(ctx: &Ctx, store: &Store, zone: Tz, facts: &Facts) -> Result<Vec<Evidence>> {
+pub(super) async fn evidence(store: &Store, zone: Tz, facts: &Facts) -> Result<Vec<Evidence>> {
     let mut evidence = Collected::default();
     of_runs(store, zone, facts, &mut evidence).await?;
     of_spend(store, zone, facts, &mut evidence).await?;
     of_prompts(facts, &mut evidence);
-    of_guard(ctx, facts, &mut evidence);
+    of_guard(facts, &mut evidence);
     Ok(evidence.0)
 }
 
@@ -304,20 +316,18 @@ fn of_prompts(facts: &Facts, evidence: &mut Collected) {
         "asmm runs show RUN",
     );
     let replayed = &facts.replayed;
-    let command = replayed.run_id.map_or_else(
-        || "asmm replay RUN --verify".to_owned(),
-        |run_id| format!("asmm replay {run_id} --verify"),
-    );
     let shown =
         if replayed.broken > 0 { Shown::NotMet } else { Shown::share(replayed.verified, replayed.tried) };
     let (found, of) = (replayed.verified, Some(replayed.tried));
-    evidence.push("9.1.3", "replayed texts with the digest they had", found, of, shown, &command);
+    let command = "asmm replay RUN --verify";
+    evidence.push("9.1.3", "replayed texts with the digest they had", found, of, shown, command);
+    if let Some(proof) = evidence.0.last_mut() {
+        proof.run_id = replayed.run_id;
+    }
 }
 
-fn of_guard(ctx: &Ctx, facts: &Facts, evidence: &mut Collected) {
-    let policy = ctx.policy().policy_sha256();
-    let what = format!("detectors, under policy {}", policy.short());
-    evidence.some("9.2.1", &what, count(rules().count()), "asmm guard rules");
+fn of_guard(facts: &Facts, evidence: &mut Collected) {
+    evidence.some("9.2.1", "detectors of the policy in force", count(rules().count()), "asmm guard rules");
     let Versions { all, with_secret, .. } = facts.versions;
     let clean = (all.saturating_sub(with_secret), all);
     evidence.all("9.2.2", "prompt versions without a secret", clean, "asmm prompts check");

@@ -9,9 +9,13 @@ use crate::store::{EvidenceScope, Health, RoleMembers, Store};
 
 /// The contract of `--format json`.
 const SCHEMA: &str = "asmm.doctor/1";
+/// How much of a line of findings says what they are about.
+const ABOUT: usize = 10;
 
 /// What is on it.
 pub(super) struct Page<'a> {
+    /// How wide the terminal is.
+    pub width: usize,
     pub store: &'a Store,
     pub scope: &'a EvidenceScope,
     pub checks: &'a Checks,
@@ -85,7 +89,11 @@ impl Page<'_> {
     }
 
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = Vec::new();
+        // A table cuts what does not fit; what was found is said in full.
+        let long =
+            self.checks.named.iter().filter(|(_, finding)| finding.chars().count() + ABOUT > self.width);
+        notes.extend(long.map(|(section, finding)| format!("{section}: {finding}")));
         if !self.scope.is_whole() {
             notes.push(format!(
                 "looked at the newest {} with {}; --full reads every call and text",
@@ -144,14 +152,17 @@ fn evidence_table(evidence: &[Evidence]) -> Table {
     let count = |key, title| Column::new(Kind::Count, key, title);
     Table::of(evidence)
         .column(text("criterion", ""), |e: &Evidence| e.criterion)
-        .column(text("evidence", "evidence"), |e| e.what.clone())
+        .column(text("evidence", "evidence"), |e| e.what)
         .column(count("found", "found"), |e| Cell::Count(e.found))
         .column(count("of", "of"), |e| e.of.map_or(Cell::Missing, Cell::Count))
         .column(Column::new(Kind::Share, "share", "share").keep(2), |e| {
             e.of.map_or(Cell::Missing, |of| Cell::share_of_count(e.found, of))
         })
         .column(text("verdict", "verdict").shown(For::ProgramsOnly), |e| e.shown.word())
-        .column(text("command", "shown by").keep(3), |e| e.command.clone())
+        .column(text("command", "shown by").keep(3), |e| e.command)
+        .column(Column::new(Kind::Id, "run_id", "run").shown(For::ProgramsOnly), |e| {
+            e.run_id.map_or(Cell::Missing, Cell::id)
+        })
         .done()
 }
 

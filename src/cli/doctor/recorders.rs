@@ -62,6 +62,13 @@ pub(super) fn look(ctx: &Ctx, checks: &mut Checks) -> Recorders {
         all,
         u64::try_from(silent).unwrap_or(u64::MAX),
     );
+    if silent > 0 {
+        let recorders = counted(silent, "recorder was", "recorders were");
+        checks.found(
+            "spool",
+            format!("{recorders} not heard of for 90 s: does the process hang, or was it killed?"),
+        );
+    }
     checks.advise("spool", "recorders on this machine lost nothing", seen.accepted + seen.lost, seen.lost);
     if seen.lost > 0 {
         let events = counted(seen.lost, "event is", "events are");

@@ -166,7 +166,7 @@ fn a_ledger_in_order_shows_what_the_stories_ask() {
         let evidence = said["evidence"].as_array().unwrap();
         let of = |number: &str| evidence.iter().find(|row| row["criterion"] == number).unwrap();
         assert_eq!((&of("9.1.3")["found"], &of("9.1.3")["of"]), (&json!(2), &json!(2)));
-        assert_eq!(of("9.1.3")["command"], format!("asmm replay {} --verify", id(1)));
+        assert_eq!((&of("9.1.3")["run_id"], &of("9.1.2")["run_id"]), (&json!(id(1)), &Value::Null));
         assert_eq!((&of("9.1.2")["found"], &of("9.1.2")["share"]), (&json!(1), &json!("1.000000")));
         assert_eq!(doctor(sandbox, &["--sample", "1"]).1["evidence"][13]["of"], 1);
         // All of it is looked at as well, and with the same outcome.
@@ -197,21 +197,18 @@ fn partly_met_is_no_failure() {
             .run(2, "q", "2026-03-10T11:00:01Z")
             .line(&format!(r#"{{"type":"step","run_id":"{}","step_id":"{}","step":"s"}}"#, id(2), id(3)))
             .line(&format!(
-                r#"{{"type":"call","run_id":"{}","call_id":"{}","step_id":"{}","provider":"nobody","model":"knows-it","called_at":"2026-03-10T11:00:01Z","usage":{{"input":1}},"prompt":{{"messages":[{{"role":"user","content":"hi"}}],"sanitisation":"unscanned"}}}}"#,
+                r#"{{"type":"call","run_id":"{}","call_id":"{}","step_id":"{}","provider":"nobody","model":"knows-it","called_at":"2026-03-10T11:00:01Z","usage":{{"input":1}}}}"#,
                 id(2), id(4), id(3)
             ));
-        sandbox.run_with_input(&["import", "jsonl", "--strict"], &more.0).success();
+        let imported = sandbox.run_with_input(&["import", "jsonl"], &more.0);
+        assert_eq!(imported.code, 0, "{}", imported.snapshot());
         let (code, said) = doctor(sandbox, &[]);
         assert_eq!(code, 0, "{}", findings(&said));
-        for (check, verdict) in [
-            ("calls have a price", "warning"),
-            ("steps with calls name their prompt version", "warning"),
-            ("what was sent was looked at before", "warning"),
-        ] {
-            assert_eq!(verdicts(&said)[check], verdict, "{check}");
+        for check in ["calls have a price", "steps with calls name their prompt version"] {
+            assert_eq!(verdicts(&said)[check], "warning", "{check}");
         }
         assert_eq!(criterion(&said, "9.1.2"), "partly met");
-        assert_eq!(criterion(&said, "9.2.2"), "partly met");
+        assert_eq!(criterion(&said, "9.2.3"), "partly met");
         assert_eq!(criterion(&said, "7.1.1"), "met");
         assert!(
             findings(&said).contains("1 of 3 calls have no price: `asmm prices missing`"),
@@ -220,6 +217,20 @@ fn partly_met_is_no_failure() {
         );
         assert_eq!(doctor(sandbox, &["--strict"]).0, 1);
     }
+}
+
+/// What comes in through SQL is looked at by nobody.
+#[test]
+fn a_text_that_nobody_looked_at_is_a_warning() {
+    let postgres = postgres();
+    let call = json!([{"run_id": id(1), "call_id": id(4), "model": "gpt-4o", "called_at": "2026-03-10T11:00:01Z",
+                       "prompt": {"messages": [{"role": "user", "content": "hi"}]}}]);
+    tamper(&postgres, &[&format!("select record_calls('{call}')")]);
+    let (code, said) = doctor(&postgres, &[]);
+    assert_eq!((code, criterion(&said, "9.2.2")), (0, "partly met".to_owned()), "{}", findings(&said));
+    assert_eq!(verdicts(&said)["what was sent was looked at before"], "warning");
+    let finding = "1 of 3 recorded texts were not looked at before: `asmm guard sweep`";
+    assert!(findings(&said).contains(finding), "{}", findings(&said));
 }
 
 #[test]

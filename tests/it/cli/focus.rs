@@ -228,12 +228,8 @@ fn the_sums_are_those_of_the_ledger() {
     let both = filled();
     for more in [&[][..], &["--pipeline", "enrichment"], &["--model", "our-llama"], &["--days", "6"]] {
         let (rows, _) = focus(&both, more);
-        let args = [
-            &["spend", "model", "--tz", "UTC"],
-            if more.contains(&"--days") { &[][..] } else { &["--days", "30"] },
-            more,
-        ]
-        .concat();
+        let range: &[&str] = if more.contains(&"--days") { &[] } else { &["--days", "30"] };
+        let args = [&["spend", "model", "--tz", "UTC"][..], range, more].concat();
         let report = both.json(&args);
         let total: Usd = report["totals"]["estimated_cost_usd"].as_str().unwrap().parse().unwrap();
         for column in ["BilledCost", "EffectiveCost", "ListCost", "ContractedCost"] {

@@ -578,10 +578,10 @@ fn the_doctor_knows_what_waits() {
         text.contains("3 events wait in the spool of this machine, 0 are set aside: see `asmm spool status`"),
         "{text}"
     );
-    assert!(!text.contains("recorders on this machine"), "{text}");
+    assert!(!text.contains("newest first"), "{text}");
     drain(&sandbox).success();
     let text = sandbox.run(&["doctor"]).success();
-    assert!(!text.contains("asmm spool status"), "{text}");
+    assert!(!text.contains("events wait in the spool"), "{text}");
 }
 
 #[test]
@@ -629,7 +629,7 @@ fn the_doctor_knows_the_recorders() {
     }
     std::fs::write(folder.join("5.json"), "{").unwrap();
     let shown = sandbox.with_env("COLUMNS", "160").run(&["doctor"]).success();
-    let table = shown.split("recorders on this machine").nth(1).unwrap();
+    let table = shown.split("recorders on this machine").last().unwrap();
     insta::assert_snapshot!(table, @r"
     , newest first
     process  updated              state      level     accepted  queued  delivered  spooled  in spool  set aside  lost
@@ -640,6 +640,7 @@ fn the_doctor_knows_the_recorders() {
          44  2026-03-15 11:30:04  silent     buffered     1,000       1        900       98        97          2     0
 
     UTC (the system's) · catalogue 2026-11-20
+    the ledger is empty: that there is no data yet is no failure
     ");
 }
 

@@ -27,7 +27,11 @@ fn parquet(sandbox: &Sandbox, args: &[&str]) -> Rows {
 #[test]
 fn calls_are_written_as_they_are() {
     let both = super::spend::both();
-    insta::assert_snapshot!(both.run(&["export", "csv", "--days", "4"]).success().replace('\r', ""), @"");
+    insta::assert_snapshot!(both.run(&["export", "csv", "--days", "4"]).success().replace('\r', ""), @r"
+    run_id,call_id,step_id,pipeline,agent,provider,model,operation,service_tier,called_at,input_tokens,cache_read_tokens,cache_write_tokens,cache_write_long_tokens,output_tokens,reasoning_tokens,embedding_tokens,web_searches,latency_ms,outcome,response_id,pricing_state,estimated_cost_usd
+    00000000-0000-7000-8000-000000000003,00000000-0000-7000-8000-00000000001e,,digest,,local,llama-x,chat,standard,2026-03-12T08:00:00Z,5000,0,0,0,0,7,0,0,,ok,,unpriced,
+    00000000-0000-7000-8000-000000000003,00000000-0000-7000-8000-00000000001f,,digest,,openai,gpt-4o,chat,standard,2026-03-12T08:00:01Z,,,,,,,,,,ok,,unpriced,
+    ");
 }
 
 #[test]
@@ -181,5 +185,11 @@ fn archived_calls_are_named() {
         spend.sum("estimated_cost_usd").to_string(),
         report["totals"]["estimated_cost_usd"].as_str().unwrap()
     );
-    insta::assert_snapshot!(both.snapshot(&["export", "focus"]), @"");
+    insta::assert_snapshot!(both.snapshot(&["export", "focus"]), @r"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: 5 calls of the range are in archives, and with them what was charged at which price
+    hint: bring them back with `asmm import jsonl` of the archives, which `asmm runs show` names, or choose another range
+    ");
 }

@@ -105,8 +105,7 @@ fn the_help_reads_well() {
       import   Bring in usage from elsewhere
       export   Copy the ledger out
       serve    Take in OpenTelemetry: an OTLP/HTTP receiver
-      doctor   Check the ledger: recompute its laws, look at its database, and show what proves each
-                acceptance criterion
+      doctor   Check the ledger: its laws, its database, and the evidence for each acceptance criterion
       spool    What could not be recorded, and waits on disk
       help     Print this message or the help of the given subcommand(s)
 

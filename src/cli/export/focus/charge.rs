@@ -60,6 +60,7 @@ pub(super) fn columns() -> Vec<SheetColumn> {
         text("SkuPriceDetails"),
         text("SkuPriceId"),
         text("Tags"),
+        text("x_PriceOrigin"),
     ]
 }
 
@@ -166,6 +167,7 @@ fn row(
         Cell::Text(price_details(entry, line)),
         Cell::Text(format!("{sku}@{price}")),
         Cell::Text(tags(key)),
+        text(entry.origin.code()),
     ])
 }
 
@@ -184,12 +186,11 @@ const fn meter(charge: Charge) -> (&'static str, &'static str) {
     }
 }
 
-/// What all charges at this price have in common. Whose price it is stands here too.
+/// What all charges at this price have in common.
 fn price_details(entry: &PriceEntry, line: &ExplainLine) -> String {
     json!({
         "ServiceTier": entry.service_tier,
         "TokenKind": line.charge.name(),
-        "PriceOrigin": entry.origin.code(),
     })
     .to_string()
 }
