@@ -11,6 +11,8 @@ use crate::store::{EvidenceScope, Health, RoleMembers, Store};
 const SCHEMA: &str = "asmm.doctor/1";
 /// How much of a line of findings says what they are about.
 const ABOUT: usize = 10;
+/// From this width on there is room for everything.
+const ROOMY: usize = 100;
 
 /// What is on it.
 pub(super) struct Page<'a> {
@@ -33,13 +35,13 @@ impl Page<'_> {
             .field("runs", "of", Cell::Count(self.scope.all_runs))
             .field("calls_looked_at", "calls looked at", Cell::Count(self.scope.calls))
             .field("calls", "of", Cell::Count(self.scope.all_calls))
-            .section("checks", "checks", checks_table(&self.checks.all));
+            .section("checks", "checks", checks_table(&self.checks.all, self.width));
         if !self.checks.named.is_empty() {
             document = document.section("findings", "what was found", findings_table(&self.checks.named));
         }
         document = document
             .section("criteria", "acceptance criteria of the user stories", self.criteria_table())
-            .section("evidence", "evidence in this ledger", evidence_table(self.evidence));
+            .section("evidence", "evidence in this ledger", evidence_table(self.evidence, self.width));
         if !self.health.roles.is_empty() {
             document = document.section("roles", "who may log in as what", roles_table(&self.health.roles));
         }
@@ -128,17 +130,24 @@ const fn text(key: &'static str, title: &'static str) -> Column {
     Column::new(Kind::Text, key, title)
 }
 
-fn checks_table(checks: &[Check]) -> Table {
+fn checks_table(checks: &[Check], width: usize) -> Table {
     let count = |key, title| Column::new(Kind::Count, key, title);
     Table::of(checks)
         .column(text("section", "about"), |c: &Check| c.section)
         .column(text("check", "check"), |c| c.what)
-        .column(count("looked_at", "looked at").keep(2), |c| c.looked_at.map_or(Cell::Missing, Cell::Count))
+        .column(if_roomy(count("looked_at", "looked at"), width), |c| {
+            c.looked_at.map_or(Cell::Missing, Cell::Count)
+        })
         .column(count("wrong", "wrong").keep(1), |c| {
             if c.verdict == Verdict::NotChecked { Cell::Missing } else { Cell::Count(c.wrong) }
         })
         .column(text("verdict", "verdict"), |c| c.verdict.word())
         .done()
+}
+
+/// A column that people see only where there is room: words say more than it does.
+fn if_roomy(column: Column, width: usize) -> Column {
+    if width < ROOMY { column.shown(For::ProgramsOnly) } else { column }
 }
 
 fn findings_table(findings: &[(&'static str, String)]) -> Table {
@@ -148,7 +157,7 @@ fn findings_table(findings: &[(&'static str, String)]) -> Table {
         .done()
 }
 
-fn evidence_table(evidence: &[Evidence]) -> Table {
+fn evidence_table(evidence: &[Evidence], width: usize) -> Table {
     let count = |key, title| Column::new(Kind::Count, key, title);
     Table::of(evidence)
         .column(text("criterion", ""), |e: &Evidence| e.criterion)
@@ -159,7 +168,7 @@ fn evidence_table(evidence: &[Evidence]) -> Table {
             e.of.map_or(Cell::Missing, |of| Cell::share_of_count(e.found, of))
         })
         .column(text("verdict", "verdict").shown(For::ProgramsOnly), |e| e.shown.word())
-        .column(text("command", "shown by").keep(3), |e| e.command)
+        .column(if_roomy(text("command", "shown by"), width), |e| e.command)
         .column(Column::new(Kind::Id, "run_id", "run").shown(For::ProgramsOnly), |e| {
             e.run_id.map_or(Cell::Missing, Cell::id)
         })
@@ -190,7 +199,7 @@ pub(super) fn not_migrated(look: &Store, error: &Error, pending: Vec<String>) ->
     let mut document = Document::new(SCHEMA, Scope::default())
         .field("ledger", "ledger", look.shown().to_owned())
         .field("verdict", "verdict", "the ledger cannot be used")
-        .section("checks", "checks", checks_table(&checks.all))
+        .section("checks", "checks", checks_table(&checks.all, ROOMY))
         .section("findings", "what was found", findings_table(&checks.named));
     document.notes.extend(error.next_step().map(|hint| format!("next: {hint}")));
     document
