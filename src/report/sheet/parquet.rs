@@ -252,3 +252,50 @@ fn column_chunk(fields: &mut Thrift, chunk: &Chunk, column: &SheetColumn) {
         data.i64(9, chunk.offset);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::Usd;
+    use crate::report::{Cell, Sheet, SheetColumn, SheetFormat, SheetKind};
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+
+    /// Every third count is unknown; rows are more than fit in one group, twice.
+    #[test]
+    fn another_reader_finds_every_row_of_every_group() {
+        let rows = 2 * super::GROUP_ROWS + 7;
+        let columns = vec![
+            SheetColumn::new(SheetKind::Count, "n").or_unknown(),
+            SheetColumn::new(SheetKind::Usd, "usd"),
+        ];
+        let mut file = tempfile::tempfile().unwrap();
+        let mut sheet = Sheet::new(&mut file, SheetFormat::Parquet, columns).unwrap();
+        for n in 0..u64::try_from(rows).unwrap() {
+            let count = if n % 3 == 0 { Cell::Missing } else { Cell::Count(n) };
+            sheet.row(&[count, Usd::from_pico(-i128::from(n)).into()]).unwrap();
+        }
+        sheet.finish().unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        assert_eq!(reader.num_row_groups(), 3);
+        let mut read = 0_i64;
+        for row in reader.get_row_iter(None).unwrap() {
+            let fields: Vec<Field> =
+                row.unwrap().into_columns().into_iter().map(|(_, field)| field).collect();
+            let count = if read % 3 == 0 { Field::Null } else { Field::Long(read) };
+            assert_eq!(fields[0], count);
+            let Field::Decimal(usd) = &fields[1] else { panic!("dollars are a decimal: {fields:?}") };
+            assert_eq!(usd.data(), (-i128::from(read)).to_be_bytes());
+            read += 1;
+        }
+        assert_eq!(usize::try_from(read), Ok(rows));
+    }
+
+    #[test]
+    fn what_must_be_known_is() {
+        let mut bytes = Vec::new();
+        let columns = vec![SheetColumn::new(SheetKind::Count, "n")];
+        let mut sheet = Sheet::new(&mut bytes, SheetFormat::Parquet, columns).unwrap();
+        let error = sheet.row(&[Cell::Missing]).unwrap_err();
+        assert!(error.to_string().contains("the column `n` has a row without a value"), "{error}");
+    }
+}

@@ -116,10 +116,9 @@ fn an_empty_ledger_is_a_head() {
 }
 
 #[test]
-fn many_rows_are_several_groups() {
+fn many_rows_are_written_as_few() {
     let sandbox = super::sqlite();
     let mut lines = Native::default().run(1, "p", "2026-03-10T00:00:00Z");
-    // An agent's name of 200 bytes, so that a group is full before its rows are.
     let agent = "a".repeat(200);
     for call in 0..4_000 {
         let usage = if call % 3 == 0 { "null".to_owned() } else { format!(r#"{{"input":{call}}}"#) };
