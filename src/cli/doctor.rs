@@ -99,7 +99,7 @@ fn if_allowed<T: Default>(outcome: Result<T>, what: &'static str, checks: &mut C
         Err(error)
             if error.kind() == ErrorKind::Database && error.to_string().contains("permission denied") =>
         {
-            checks.not_checked("prompts", what, error.to_string());
+            checks.not_checked("prompts", what, &error.to_string());
             Ok(T::default())
         }
         outcome => outcome,

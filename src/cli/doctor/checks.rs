@@ -79,7 +79,7 @@ impl Checks {
     }
 
     /// Adds a check that could not be made.
-    pub fn not_checked(&mut self, section: &'static str, what: &'static str, why: String) {
+    pub fn not_checked(&mut self, section: &'static str, what: &'static str, why: &str) {
         let verdict = Verdict::NotChecked;
         self.all.push(Check { section, what, looked_at: None, wrong: 0, verdict, is_of_prompts: false });
         self.found(section, format!("not checked: {why}"));
@@ -127,7 +127,7 @@ pub(super) fn health(health: &Health, checks: &mut Checks) -> bool {
         let HealthCheck { section, check: what, looked_at, ref wrong, is_only_advice, ref not_checked } =
             *check;
         if let Some(why) = not_checked {
-            checks.not_checked(section, what, why.clone());
+            checks.not_checked(section, what, why);
             continue;
         }
         let count = u64::try_from(wrong.len()).unwrap_or(u64::MAX);
@@ -136,7 +136,9 @@ pub(super) fn health(health: &Health, checks: &mut Checks) -> bool {
         } else {
             checks.add(section, what, looked_at, count);
         }
-        wrong.iter().for_each(|finding| checks.found(section, finding.clone()));
+        for finding in wrong {
+            checks.found(section, finding.clone());
+        }
         refusals |= what == "triggers refuse what must not change" && wrong.is_empty();
     }
     refusals

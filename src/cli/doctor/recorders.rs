@@ -26,7 +26,7 @@ pub(super) fn look(ctx: &Ctx, checks: &mut Checks) -> Recorders {
     let spool = match ctx.spool() {
         Ok(spool) => spool,
         Err(error) => {
-            checks.not_checked("spool", WAITS, format!("the spool of this machine cannot be read: {error}"));
+            checks.not_checked("spool", WAITS, &format!("the spool of this machine cannot be read: {error}"));
             return Recorders::default();
         }
     };
@@ -47,7 +47,7 @@ pub(super) fn look(ctx: &Ctx, checks: &mut Checks) -> Recorders {
             }
         }
         Err(error) => {
-            checks.not_checked("spool", WAITS, format!("the spool of this machine cannot be read: {error}"));
+            checks.not_checked("spool", WAITS, &format!("the spool of this machine cannot be read: {error}"));
         }
     }
     let mut seen = Recorders { now: Some(ctx.clock.now()), ..Recorders::default() };

@@ -95,12 +95,11 @@ impl Thrift {
 
     fn head(&mut self, field: i16, kind: u8) {
         let last = self.last.last_mut().map_or(0, |last| std::mem::replace(last, field));
-        match u8::try_from(field - last) {
-            Ok(step @ 1..=15) => self.bytes.push((step << 4) | kind),
-            _ => {
-                self.bytes.push(kind);
-                self.number(i64::from(field));
-            }
+        if let Ok(step @ 1..=15) = u8::try_from(field - last) {
+            self.bytes.push((step << 4) | kind);
+        } else {
+            self.bytes.push(kind);
+            self.number(i64::from(field));
         }
     }
 
