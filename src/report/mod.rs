@@ -17,6 +17,7 @@
 //!   gives way in this order: exact token counts and seconds become short ones (`1.2M`), columns go by
 //!   [`Column::keep`] (the footer names them), and only then words are cut.
 //! - **Markdown** is the table in full, for an issue or a chat.
+//! - A [`Sheet`] is for files that are too long to be held: rows are written as they come, as CSV or Parquet.
 //!
 //! ```
 //! use asmm::domain::Usd;

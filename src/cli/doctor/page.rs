@@ -32,9 +32,9 @@ impl Page<'_> {
             .field("verdict", "verdict", self.verdict())
             .field("criteria_met", "criteria met", self.met())
             .field("runs_looked_at", "runs looked at", Cell::Count(self.scope.runs))
-            .field("runs", "of", Cell::Count(self.scope.all_runs))
+            .field("runs", "of all runs", Cell::Count(self.scope.all_runs))
             .field("calls_looked_at", "calls looked at", Cell::Count(self.scope.calls))
-            .field("calls", "of", Cell::Count(self.scope.all_calls))
+            .field("calls", "of all calls", Cell::Count(self.scope.all_calls))
             .section("checks", "checks", checks_table(&self.checks.all, self.width));
         if !self.checks.named.is_empty() {
             document = document.section("findings", "what was found", findings_table(&self.checks.named));

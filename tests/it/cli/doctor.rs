@@ -187,7 +187,90 @@ fn the_page_is_readable() {
     let sandbox = sqlite();
     let output = sandbox.command(&["doctor"]).env("COLUMNS", "80").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    insta::assert_snapshot!(text.replace(&sandbox.path().display().to_string(), "[dir]"), @"");
+    insta::assert_snapshot!(text.replace(&sandbox.path().display().to_string(), "[dir]"), @r"
+    ledger           [dir]/home/.local/share/asmm/ledger.db
+    verdict          all laws hold
+    criteria met     15 of 16, 1 without data yet
+    runs looked at   1
+    of all runs      1
+    calls looked at  2
+    of all calls     2
+
+    checks
+    about     check                                                  wrong  verdict
+    ───────────────────────────────────────────────────────────────────────────────
+    laws      a run's counters are the sums of its calls                 0  holds
+    laws      the rollup is the sum of all calls                         0  holds
+    laws      settled sums are the sums of the rollup                    0  holds
+    laws      archived sums are the sums of what was archived            0  holds
+    laws      a call belongs to a run, and to a step of it               0  holds
+    laws      a call is priced by a price in force when it was made      0  holds
+    laws      a call costs its tokens by the rates of its price          0  holds
+    laws      each price event starts where the last one ended           0  holds
+    laws      a price changes only with an event that says so            0  holds
+    laws      a finished run has an end and a final cost                 0  holds
+    prompts   a prompt version says what it said when it was pushed      0  holds
+    prompts   what was sent has the digest stored when it was sent       0  holds
+    schema    tables and views are those of the migrations               0  holds
+    schema    triggers refuse what must not change                       0  holds
+    schema    indexes are those of the migrations                        0  holds
+    storage   the file is not damaged                                    0  holds
+    storage   what a row refers to is there                              0  holds
+    storage   readers and writers do not wait for each other             0  holds
+    storage   what is recorded survives a power cut                      0  holds
+    storage   the write-ahead log is short                               0  holds
+    roles     only its owner may write the file                          0  holds
+    spool     nothing waits in the spool of this machine                 0  holds
+    spool     recorders on this machine are heard of                     0  no data
+    spool     recorders on this machine lost nothing                     0  no data
+    coverage  calls have a price                                         0  holds
+    coverage  steps with calls name their prompt version                 0  holds
+    coverage  what was sent was looked at before                         0  holds
+
+    acceptance criteria of the user stories
+           criterion                                             verdict
+    ────────────────────────────────────────────────────────────────────────
+    7.1.1  a run keeps counters of tokens and an estimated cost  met
+    7.1.2  usage is added to the run it belongs to               met
+    7.1.3  the cost is stored when a run completes               met
+    7.1.4  queries give cost and tokens of each run              met
+    7.1.5  a run from end to end has tokens and a cost           met
+    7.1.6  a query gives the most expensive runs of 7 days       met
+    7.2.1  a query shows spend per day                           met
+    7.2.2  a query shows spend per agent                         met
+    7.2.3  a query shows spend per model                         met
+    7.2.4  errors of cost tracking do not break a pipeline       no data yet
+    9.1.1  prompt versions are kept, with an id                  met
+    9.1.2  each step run says which version it used              met
+    9.1.3  a run can be replayed with the same versions          met
+    9.2.1  a policy says what may go into a prompt               met
+    9.2.2  no secret goes into a prompt                          met
+    9.2.3  it is logged when raw content is sent                 met
+
+    evidence in this ledger
+           evidence                                   found  of  share
+    ──────────────────────────────────────────────────────────────────
+    7.1.1  runs whose counters equal their calls          1   1  100 %
+    7.1.2  calls that belong to a run, and its step       2   2  100 %
+    7.1.3  finished runs with a stored final cost         1   1  100 %
+    7.1.4  newest runs that a query gives                 1   –      –
+    7.1.5  finished runs with tokens and a cost           1   –      –
+    7.1.6  runs of the last 7 days, at most 5             1   –      –
+    7.2.1  days with spend                                1   –      –
+    7.2.2  agents with spend                              1   –      –
+    7.2.3  models with spend                              1   –      –
+    7.2.4  events that recorders here did not lose        0   0      –
+    9.1.1  prompt versions with the digest they had       1   1  100 %
+    9.1.1  the database refuses changes of versions       1   1  100 %
+    9.1.2  steps with calls that name their version       1   1  100 %
+    9.1.3  replayed texts with the digest they had        2   2  100 %
+    9.2.1  detectors of the policy in force             228   –      –
+    9.2.2  prompt versions without a secret               1   1  100 %
+    9.2.2  recorded texts looked at before sending        2   2  100 %
+    9.2.3  calls that say what was known of the text      2   2  100 %
+
+    UTC (the system's) · catalogue 2026-11-20
+    ");
 }
 
 #[test]
