@@ -100,10 +100,9 @@ pub(super) async fn run(ctx: &Ctx, args: FocusArgs) -> Result<Exit> {
         return Ok(Exit::Fine);
     }
     say(&format!(
-        "warning: {} of {} no price and {} left out; `asmm prices missing` names them",
+        "warning: {} of {} no price: what they cost is not known, and they are left out; `asmm prices missing`",
         counts.unpriced,
         counted(counts.calls, "call has", "calls have"),
-        if counts.unpriced == 1 { "is" } else { "are" },
     ));
     Ok(if args.strict { Exit::Unpriced } else { Exit::Fine })
 }

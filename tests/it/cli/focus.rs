@@ -192,7 +192,7 @@ fn it_is_what_the_specification_says() {
     assert_eq!(complaints(&rows), Vec::<String>::new());
     assert_eq!(
         output.stderr,
-        "warning: 1 of 7 calls have no price and is left out; `asmm prices missing` names them\n"
+        "warning: 1 of 7 calls have no price: what they cost is not known, and they are left out; `asmm prices missing`\n"
     );
     assert_eq!(output.code, 0);
     assert_eq!(focus(&both, &["--strict"]).1.code, 4);
