@@ -400,16 +400,16 @@ fn an_index_that_is_not_there_or_invalid_is_found() {
 
 #[test]
 fn what_a_role_may_is_looked_at() {
+    const MAY: &str = "each role may do what it is for";
+    const CHANGES: &str = "no role may change what is recorded";
+    const SEES: &str = "writers and readers see no inputs and texts";
+    const FUNCTIONS: &str = "functions run as owner, by a fixed search_path";
     let schema = |sandbox: &Sandbox| sandbox.env("ASMM_SCHEMA").unwrap().to_owned();
     let changed = |change: &str, check: &str, finding: &str| {
         let postgres = postgres();
         let change = change.replace("SCHEMA", &schema(&postgres));
         breaks(&postgres, &[&change], 1, &[check], finding, &[]);
     };
-    const MAY: &str = "each role may do what it is for";
-    const CHANGES: &str = "no role may change what is recorded";
-    const SEES: &str = "writers and readers see no inputs and texts";
-    const FUNCTIONS: &str = "functions run as owner, by a fixed search_path";
     for (change, check, finding) in [
         (
             "revoke execute on function start_run from asmm_writer",

@@ -76,14 +76,13 @@ fn complaints(rows: &Rows) -> Vec<String> {
                 None if column["nullable"] == false || not_null_for_usage.contains(&name.as_str()) => {
                     wrong.push(format!("{name} is null"));
                 }
-                None => {}
                 Some(value) if !allowed.is_empty() && !allowed.contains(&value) => {
                     wrong.push(format!("{name} is `{value}`"));
                 }
                 Some(value) if wrong_type(column["type"].as_str().unwrap(), value) => {
                     wrong.push(format!("{name} is no {}: `{value}`", column["type"]));
                 }
-                Some(_) => {}
+                _ => {}
             }
         }
     }
