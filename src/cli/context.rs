@@ -2,9 +2,10 @@
 
 use super::{ColorChoice, GlobalArgs};
 use crate::clock::Clock;
-use crate::domain::Window;
+use crate::domain::{Budget, Window};
 use crate::error::{Error, Result};
 use crate::guard::{Policy, mask_secrets};
+use crate::recorder::RecorderFile;
 use crate::recorder::spool::Spool;
 use crate::report::{Coverage, Document, Format, Report, Scope, Style};
 use crate::settings::{self, ConfigFile};
@@ -181,6 +182,17 @@ impl Ctx {
     /// The guard's policy, as `asmm.yaml` has it.
     pub(crate) fn policy(&self) -> &Policy {
         &self.config.guard
+    }
+
+    /// The budgets that `asmm.yaml` has, by name.
+    pub(crate) fn file_budgets(&self) -> Result<Vec<Budget>> {
+        let zone = self.config.tz.as_deref();
+        self.config.budgets.iter().map(|(name, budget)| budget.budget(name, zone)).collect()
+    }
+
+    /// How recorders work, as `asmm.yaml` has it.
+    pub(crate) fn recorder(&self) -> &RecorderFile {
+        &self.config.recorder
     }
 
     /// Where what cannot be recorded waits.

@@ -6,6 +6,7 @@
 )]
 
 mod args;
+mod budgets;
 mod columns;
 mod context;
 mod demo;
@@ -31,7 +32,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A ledger of LLM spend and a registry of prompts, in the database you already have
 ///
-/// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over, 4 unpriced calls under
+/// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over or a budget refuses a call, 4 unpriced calls under
 /// --strict, 5 a prompt that cannot be given back exactly, 6 the guard found something, 7 the ledger is not migrated or cannot be reached.
 #[derive(Debug, Parser)]
 #[command(name = "asmm", version, propagate_version = true, max_term_width = 100)]
@@ -153,6 +154,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Prompts(prompts::PromptsCommand),
     Replay(replay::ReplayArgs),
+    /// Budgets: what may be spent in a day, a week or a month, and asking before spending
+    #[command(subcommand)]
+    Budgets(budgets::BudgetsCommand),
     /// The guard: no secret and no accidental personal data in a prompt
     #[command(subcommand)]
     Guard(guard::GuardCommand),
@@ -196,6 +200,7 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Export(command) => export::run(ctx, command).await,
         Command::Guard(command) => guard::run(ctx, command).await,
         Command::Replay(args) => replay::run(ctx, args).await,
+        Command::Budgets(command) => budgets::run(ctx, command).await,
         // Most of what commands hold together is this one's.
         Command::Serve(args) => Box::pin(serve::run(ctx, args)).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,

@@ -249,22 +249,28 @@ pub struct FinishStep {
     pub completed_at: Option<Timestamp>,
 }
 
+/// Checks a run's labels against what the ledger takes.
+pub(super) fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
+    if labels.len() > MAX_LABELS {
+        return Err(Error::input(format!(
+            "`labels` has {} entries; the limit is {MAX_LABELS}",
+            labels.len()
+        ))
+        .hint("labels are words to find a run by; record what there is much of elsewhere"));
+    }
+    for (key, value) in labels {
+        required_name("labels", key)?;
+        optional_name(key, value)?;
+    }
+    Ok(())
+}
+
 impl StartRun {
     /// Checks names, labels and times against what the ledger takes; `now` is the reader's clock.
     pub fn check(&self, now: Timestamp) -> Result<()> {
         required_name("pipeline", &self.pipeline)?;
         self.started_at.check("started_at", now)?;
-        if self.labels.len() > MAX_LABELS {
-            return Err(Error::input(format!(
-                "`labels` has {} entries; the limit is {MAX_LABELS}",
-                self.labels.len()
-            ))
-            .hint("labels are words to find a run by; record what there is much of elsewhere"));
-        }
-        for (key, value) in &self.labels {
-            required_name("labels", key)?;
-            optional_name(key, value)?;
-        }
+        check_labels(&self.labels)?;
         for (field, other) in [("parent_run_id", self.parent_run_id), ("replay_of", self.replay_of)] {
             if other == Some(self.run_id) {
                 return Err(Error::input(format!("`{field}` names the run itself")));

@@ -4,6 +4,7 @@
 //! value that exists is a value the ledger can hold.
 #![warn(clippy::float_arithmetic, clippy::as_conversions)]
 
+mod budget;
 mod canonical;
 mod digest;
 mod event;
@@ -19,6 +20,7 @@ mod time;
 mod usage;
 mod window;
 
+pub use budget::{Amount, Asker, Budget, BudgetScope, MAX_HOLD, Period, Reserve};
 pub use canonical::canonical_json;
 pub use digest::{Digest, hex};
 pub use event::{Call, Event, FinishRun, FinishStep, Outcome, StartRun, StartStep};

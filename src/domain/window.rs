@@ -1,9 +1,10 @@
 //! A range of time in a time zone, cut so that local days are exact.
 
-use super::Timestamp;
+use super::{Period, Timestamp};
 use crate::error::{Error, Result};
 use chrono::{
-    DateTime, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc,
+    DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
+    TimeZone, Utc, Weekday,
 };
 use chrono_tz::Tz;
 
@@ -55,6 +56,24 @@ impl Window {
             Error::usage(format!("`{last}` is past the calendar")).hint("name an earlier day")
         })?;
         Self::between(day_start(first, zone)?, day_start(after, zone)?, zone)
+    }
+
+    /// The day, week (from Monday) or month that `now` is in, in `zone`.
+    pub fn period(period: Period, now: Timestamp, zone: Tz) -> Result<Self> {
+        let today = local_day(now, zone);
+        let too_far = || Error::usage(format!("the {period} of {now} reaches past the calendar"));
+        let (first, after) = match period {
+            Period::Day => (today, today.checked_add_days(Days::new(1))),
+            Period::Week => {
+                let monday = today.week(Weekday::Mon).checked_first_day().ok_or_else(too_far)?;
+                (monday, monday.checked_add_days(Days::new(7)))
+            }
+            Period::Month => {
+                let first = today.with_day(1).ok_or_else(too_far)?;
+                (first, first.checked_add_months(Months::new(1)))
+            }
+        };
+        Self::between(day_start(first, zone)?, day_start(after.ok_or_else(too_far)?, zone)?, zone)
     }
 
     /// From `since` to `until`, which must come later.

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::prompts::RenderedPrompt;
 use super::receipt::Receipt;
+use super::reserve::Reservation;
 use crate::domain::{Call, CallId, CallPrompt, Event, Outcome, Timestamp, TokenUsage};
 use crate::error::Result;
 use std::sync::Arc;
@@ -204,6 +205,12 @@ impl<'c> CallBuilder<'c> {
     pub fn id(mut self, call_id: CallId) -> Self {
         self.call.call_id = call_id;
         self
+    }
+
+    /// The call that was asked for with [`Context::reserve`]: recorded under its id, what it cost takes the place of what
+    /// was reserved.
+    pub fn reservation(self, reservation: &Reservation) -> Self {
+        self.id(reservation.call_id())
     }
 
     /// Records it: about a microsecond, and it never fails and never waits. The receipt can be awaited, or dropped, which

@@ -4,11 +4,13 @@ use super::Recorder;
 use super::call::CallBuilder;
 use super::headers::{self, Carrier};
 use super::prompts::Prompt;
+use super::reserve::ReserveBuilder;
 use super::step::{StepBuilder, StepState};
 use super::tokens::RunTokens;
 use crate::domain::{Event, RunId, Status, StepId};
 use crate::error::Result;
 use crate::guard::Guard;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -32,17 +34,25 @@ pub(super) struct RunState {
     run_id: RunId,
     /// Whether it was started elsewhere, where values may have got their tokens already.
     is_attached: bool,
+    /// The run's pipeline and labels, if it was started here: budgets ask for them before the ledger knows the run.
+    facts: Option<(String, BTreeMap<String, String>)>,
     tokens: OnceLock<RunTokens>,
 }
 
 impl Context {
-    pub(super) fn of_run(recorder: Recorder, run_id: RunId) -> Self {
-        let run = RunState { run_id, is_attached: false, tokens: OnceLock::new() };
+    pub(super) fn of_run(
+        recorder: Recorder,
+        run_id: RunId,
+        pipeline: String,
+        labels: BTreeMap<String, String>,
+    ) -> Self {
+        let facts = Some((pipeline, labels));
+        let run = RunState { run_id, is_attached: false, facts, tokens: OnceLock::new() };
         Self { recorder, run: Arc::new(run), step: None }
     }
 
     pub(super) fn attached(recorder: Recorder, run_id: RunId, step_id: Option<StepId>) -> Self {
-        let run = RunState { run_id, is_attached: true, tokens: OnceLock::new() };
+        let run = RunState { run_id, is_attached: true, facts: None, tokens: OnceLock::new() };
         Self { recorder, run: Arc::new(run), step: step_id.map(|id| Arc::new(StepState::attached(id))) }
     }
 
@@ -99,6 +109,11 @@ impl Context {
     /// A call to a model, to be recorded. Made now, unless it says otherwise.
     pub fn call(&self, provider: impl Into<String>, model: impl Into<String>) -> CallBuilder<'_> {
         CallBuilder::new(self, provider.into(), model.into())
+    }
+
+    /// A question whether a call to a model may be made, by the budgets that it counts in: see [`ReserveBuilder`].
+    pub fn reserve(&self, provider: impl Into<String>, model: impl Into<String>) -> ReserveBuilder<'_> {
+        ReserveBuilder::new(self, provider.into(), model.into())
     }
 
     /// A prompt version, to be rendered: `name@production`, `name@7`, or `name` for the latest.
@@ -244,6 +259,11 @@ impl Context {
         };
         let tokens = self.run.tokens.get_or_init(|| inner.tokens.of(self.run_id(), guard, given_elsewhere));
         Arc::clone(tokens)
+    }
+
+    /// The run's pipeline and labels, if it was started here.
+    pub(super) fn facts(&self) -> Option<&(String, BTreeMap<String, String>)> {
+        self.run.facts.as_ref()
     }
 
     pub(super) fn agent(&self) -> &str {

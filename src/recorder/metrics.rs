@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// The counters of a recorder since it started, from [`super::Recorder::metrics`]. All are numbers of events: runs, steps,
+/// The counters of a recorder since it started, from [`super::Recorder::metrics`]. Most are numbers of events: runs, steps,
 /// calls, finishes and decisions of the guard.
 ///
 /// `accepted` = `delivered` + `set_aside` + `waiting` + what is on its way; `dropped` are beside them.
@@ -49,6 +49,15 @@ pub struct Metrics {
     pub adopted: u64,
     /// Attempts to reach the ledger that failed.
     pub failures: u64,
+    /// Calls for which the budgets were asked, and which fit.
+    #[serde(default)]
+    pub granted: u64,
+    /// Calls that a budget has refused.
+    #[serde(default)]
+    pub refused: u64,
+    /// Calls for which the ledger did not answer in time, or could not know; what they did then is [`super::Fail`].
+    #[serde(default)]
+    pub unanswered: u64,
     /// Whether the ledger took what it was last sent.
     pub is_connected: bool,
     /// What last went wrong.
@@ -79,6 +88,9 @@ pub(super) struct Counters {
     pub dropped: AtomicU64,
     pub adopted: AtomicU64,
     pub failures: AtomicU64,
+    pub granted: AtomicU64,
+    pub refused: AtomicU64,
+    pub unanswered: AtomicU64,
     pub is_connected: std::sync::atomic::AtomicBool,
     last_error: Mutex<Option<String>>,
 }
@@ -108,6 +120,9 @@ impl Counters {
             dropped: of(&self.dropped),
             adopted: of(&self.adopted),
             failures: of(&self.failures),
+            granted: of(&self.granted),
+            refused: of(&self.refused),
+            unanswered: of(&self.unanswered),
             is_connected: self.is_connected.load(Ordering::Relaxed),
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }

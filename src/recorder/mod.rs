@@ -29,7 +29,7 @@
 //! Nothing that records can fail, and nothing waits for the network or the disk: events go into a bounded queue, and a
 //! thread of the recorder's own delivers them, on a runtime of its own. Only [`Context::prompt`] and [`Prompt::render`] may
 //! wait, at the first use of a version or of a run that was started elsewhere, and for two seconds at most: without its
-//! words there is nothing to send.
+//! words there is nothing to send. [`ReserveBuilder::ask`] waits half a second at most for the budgets' answer.
 //!
 //! | what happens | [`Level::Buffered`] (default) | [`Level::Durable`] |
 //! |---|---|---|
@@ -57,6 +57,7 @@ mod metrics;
 mod prompts;
 mod queue;
 mod receipt;
+mod reserve;
 mod run;
 mod settings;
 mod shared;
@@ -75,9 +76,10 @@ pub use metrics::Metrics;
 pub(crate) use metrics::Report;
 pub use prompts::{Prompt, RenderedPrompt};
 pub use receipt::Receipt;
+pub use reserve::{Reservation, ReserveBuilder};
 pub use run::{Run, RunBuilder};
 pub(crate) use settings::RecorderFile;
-pub use settings::{Level, Settings};
+pub use settings::{Fail, Level, Settings};
 pub use step::{Step, StepBuilder};
 #[cfg(feature = "tower")]
 pub use tower::{RecorderLayer, RecorderService, ResponseFuture};
@@ -86,6 +88,7 @@ use crate::domain::{Event, RunId, StepId};
 use crate::error::Result;
 use flusher::Flusher;
 use prompts::PromptCache;
+use reserve::Asking;
 use shared::Shared;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -109,6 +112,7 @@ pub struct Recorder {
 struct Inner {
     shared: Arc<Shared>,
     prompts: Arc<PromptCache>,
+    asking: Asking,
     tokens: TokenBook,
     warning: Mutex<Warning>,
     /// Closes when the thread has ended.
@@ -186,6 +190,7 @@ impl Recorder {
     pub fn connect(settings: Settings) -> Self {
         let shared = Arc::new(Shared::new(settings));
         let (requests, receiver) = tokio::sync::mpsc::channel(256);
+        let asking = Asking::new(requests.clone());
         let prompts = Arc::new(PromptCache::new(&shared.settings, requests));
         let (end, ended) = mpsc::channel();
         let guard = EndGuard { shared: Arc::clone(&shared), _end: end };
@@ -206,6 +211,7 @@ impl Recorder {
         let inner = Inner {
             shared,
             prompts,
+            asking,
             tokens: TokenBook::default(),
             warning: Mutex::default(),
             ended: Mutex::new(ended),

@@ -1,6 +1,7 @@
 //! Prompt versions at hand, and what is sent of them.
 
 use super::context::Context;
+use super::reserve::AskReserve;
 use super::settings::Settings;
 use super::tokens::{self, FetchTokens};
 use super::warn::Warning;
@@ -36,6 +37,8 @@ pub(super) struct Loaded {
 pub(super) enum Request {
     Version(Fetch),
     Tokens(FetchTokens),
+    Reserve(Box<AskReserve>),
+    Release(RunId, CallId),
 }
 
 impl Request {
@@ -44,6 +47,9 @@ impl Request {
         match self {
             Self::Version(fetch) => fetch.run(store).await,
             Self::Tokens(fetch) => fetch.run(store).await,
+            Self::Reserve(ask) => ask.run(store).await,
+            // Else it expires.
+            Self::Release(run_id, call_id) => drop(store.release(run_id, call_id).await),
         }
     }
 
@@ -52,7 +58,8 @@ impl Request {
         match self {
             Self::Version(fetch) => fetch.refuse(why),
             // That nobody answers is the answer.
-            Self::Tokens(_) => {}
+            Self::Tokens(_) | Self::Release(..) => {}
+            Self::Reserve(ask) => ask.refuse(why),
         }
     }
 }

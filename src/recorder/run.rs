@@ -70,8 +70,9 @@ impl RunBuilder {
         let id = self.run.run_id;
         // A shell exports ASMM_RUN_ID and then starts that run.
         self.run.parent_run_id = self.run.parent_run_id.filter(|parent| *parent != id);
+        let (pipeline, labels) = (self.run.pipeline.clone(), self.run.labels.clone());
         self.recorder.push(Event::Run(self.run));
-        Run { context: Context::of_run(self.recorder, id), is_finished: false }
+        Run { context: Context::of_run(self.recorder, id, pipeline, labels), is_finished: false }
     }
 }
 

@@ -57,6 +57,41 @@ impl FromStr for Level {
     }
 }
 
+/// What it means when the ledger does not answer in time whether a call fits into its budgets, or cannot know as its price
+/// is unknown: `ASMM_RESERVE_FAIL`, or `recorder: {reserve_fail: closed}` in `asmm.yaml`.
+///
+/// ```
+/// use asmm::recorder::Fail;
+///
+/// assert_eq!("closed".parse::<Fail>()?, Fail::Closed);
+/// assert_eq!(Fail::default(), Fail::Open);
+/// # Ok::<(), asmm::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fail {
+    /// The call may be made: a warning says so, and it is counted.
+    #[default]
+    Open,
+    /// It may not.
+    Closed,
+}
+
+impl FromStr for Fail {
+    type Err = Error;
+
+    fn from_str(code: &str) -> Result<Self> {
+        match code {
+            "open" => Ok(Self::Open),
+            "closed" => Ok(Self::Closed),
+            _ => {
+                let shown: String = code.chars().take(60).collect();
+                Err(Error::usage(format!("`{shown}` is no way to fail")).hint("it is open or closed"))
+            }
+        }
+    }
+}
+
 /// How a recorder works. [`Settings::new`] has the defaults, [`Settings::from_env`] what the project has set.
 ///
 /// ```
@@ -98,6 +133,10 @@ pub struct Settings {
     /// How long a label, such as `name@production`, is taken to mean the same version before it is asked for again in
     /// the background: 30 s. After a ledger did not answer it is not waited for again for as long, but 5 s at most.
     pub prompt_refresh: Duration,
+    /// What an unanswered [`super::Context::reserve`] means, unless it says so itself: the call may be made.
+    pub reserve_fail: Fail,
+    /// How long it waits for the ledger's answer: 500 ms. After one that did not come it does not wait again for 5 s.
+    pub reserve_patience: Duration,
     /// The clock.
     pub clock: Clock,
 }
@@ -122,12 +161,14 @@ impl Settings {
             connections: 2,
             prompt_patience: Duration::from_secs(2),
             prompt_refresh: Duration::from_secs(30),
+            reserve_fail: Fail::Open,
+            reserve_patience: Duration::from_millis(500),
             clock: Clock::System,
         }
     }
 
     /// As the program finds them: `ASMM_DATABASE_URL`, `ASMM_SCHEMA`, `ASMM_RECORDER_LEVEL`, `ASMM_SPOOL_MAX_BYTES`,
-    /// then `asmm.yaml` from the working directory upward, then the defaults (one SQLite file per user).
+    /// `ASMM_RESERVE_FAIL`, `ASMM_RESERVE_PATIENCE_MS`, then `asmm.yaml` from the working directory upward, then the defaults (one SQLite file per user).
     ///
     /// # Errors
     /// When `asmm.yaml` or a variable cannot be read, or there is no home for a ledger.
@@ -155,6 +196,8 @@ impl Settings {
             None => file.recorder.level.unwrap_or_default(),
         };
         settings.spool_max_bytes = file.recorder.spool_max_bytes()?;
+        settings.reserve_fail = file.recorder.reserve_fail()?;
+        settings.reserve_patience = file.recorder.reserve_patience()?.unwrap_or(settings.reserve_patience);
         Ok(settings)
     }
 }
@@ -167,9 +210,43 @@ pub(crate) struct RecorderFile {
     pub level: Option<Level>,
     /// The most that waits on disk for one ledger, in bytes.
     pub spool_max_bytes: Option<u64>,
+    /// What an unanswered reservation means.
+    pub reserve_fail: Option<Fail>,
+    /// How long a reservation waits for the ledger, in milliseconds.
+    pub reserve_patience_ms: Option<u64>,
 }
 
 impl RecorderFile {
+    /// What an unanswered reservation means: as the environment says, else the file, else open.
+    ///
+    /// # Errors
+    /// When the environment says neither.
+    pub fn reserve_fail(&self) -> Result<Fail> {
+        match std::env::var("ASMM_RESERVE_FAIL").ok().filter(|value| !value.is_empty()) {
+            Some(text) => text.parse().map_err(|e: Error| e.at("ASMM_RESERVE_FAIL")),
+            None => Ok(self.reserve_fail.unwrap_or_default()),
+        }
+    }
+
+    /// How long a reservation waits for the ledger, if the environment or the file says so.
+    ///
+    /// # Errors
+    /// When the environment says no number.
+    pub fn reserve_patience(&self) -> Result<Option<Duration>> {
+        let milliseconds = match std::env::var("ASMM_RESERVE_PATIENCE_MS")
+            .ok()
+            .filter(|value| !value.is_empty())
+        {
+            Some(text) => Some(text.parse().map_err(|_| {
+                let shown: String = text.chars().take(60).collect();
+                Error::usage(format!("`{shown}` (ASMM_RESERVE_PATIENCE_MS) is not a number of milliseconds"))
+                    .hint("write digits only: 500")
+            })?),
+            None => self.reserve_patience_ms,
+        };
+        Ok(milliseconds.map(Duration::from_millis))
+    }
+
     /// The most that waits on disk for one ledger, in bytes: as the environment says, else the file, else the default.
     ///
     /// # Errors

@@ -1,12 +1,16 @@
 //! Settings: a flag, then the environment, then `asmm.yaml` found upward from the working directory, then
 //! the default.
 
+#[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "budgets are set from the command line"))]
+pub(crate) mod budgets;
 pub(crate) mod key;
 
 use crate::error::{Error, Result, without_value};
 use crate::guard::Policy;
 use crate::recorder::RecorderFile;
+use budgets::BudgetFile;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The file's name.
@@ -28,6 +32,8 @@ pub(crate) struct ConfigFile {
     pub guard: Policy,
     /// How recorders work.
     pub recorder: RecorderFile,
+    /// What may be spent, by the budgets' names.
+    pub budgets: BTreeMap<String, BudgetFile>,
 }
 
 /// The nearest `asmm.yaml`, from `start` upward, and where it is.
@@ -48,7 +54,7 @@ pub(crate) fn find(start: &Path) -> Result<(ConfigFile, Option<PathBuf>)> {
     }
     let mut config: ConfigFile = serde_yaml::from_str(&text).map_err(|e| {
         Error::input(format!("`{shown}`: {}", without_value(&e.to_string())))
-            .hint("it may hold `database`, `schema`, `tz`, `guard` and `recorder`")
+            .hint("it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`")
     })?;
     if let Some(file) = config.database.as_deref().and_then(|url| url.strip_prefix("sqlite:"))
         && let Some(folder) = path.parent()

@@ -7,6 +7,7 @@
 mod apply;
 mod archive;
 mod batch;
+mod budgets;
 mod call;
 mod codec;
 mod connections;
@@ -28,6 +29,7 @@ mod purge;
 mod record;
 mod registry;
 mod replay;
+mod reserve;
 mod run;
 mod runs;
 mod schemas;
@@ -39,6 +41,7 @@ mod sqlite;
 
 pub use apply::Applied;
 pub use archive::{ARCHIVED_CALLS, Archivable, ArchiveLine, Archived, Restored};
+pub use budgets::{BudgetEntry, BudgetState, NEAR_PERCENT};
 pub use call::RecordedCall;
 pub use evidence::{EvidenceScope, RunEvidence, SentEvidence, StepEvidence};
 pub use explain::WhyUnpriced;
@@ -53,6 +56,7 @@ pub use prompts::{LabelMove, NewVersion, PromptVersion, Pushed as PushedVersion,
 pub use purge::Purged;
 pub use record::MAX_BATCH;
 pub use replay::{Replay, ReplayedCall, UsedPrompt, Verdict};
+pub use reserve::{AskedBudget, Refusal, ReservationState, Reserved};
 pub use run::{Recorded, Run, Step, Totals};
 pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend, UsedBy};
 pub use schemas::Ledger;

@@ -280,7 +280,7 @@ fn usage(args: &CallArgs) -> Option<TokenUsage> {
 }
 
 /// Labels given as `name=text`.
-pub(super) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
+pub(in crate::cli) fn labels(given: &[String]) -> Result<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     for label in given {
         let (name, text) = label.split_once('=').ok_or_else(|| {

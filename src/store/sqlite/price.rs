@@ -79,6 +79,18 @@ impl PriceBook {
     }
 }
 
+/// What a call costs that is not recorded; none when that is not known.
+pub(in crate::store) async fn price_of(
+    db: &mut SqliteConnection,
+    kept: &KeptBook,
+    call: &Call,
+) -> Result<Option<Usd>> {
+    let mut book = PriceBook::take(kept, db).await?;
+    let price = book.price(db, call).await?;
+    book.keep(kept);
+    Ok(price.cost)
+}
+
 /// The price entry that a reported name means.
 async fn find_target(db: &mut SqliteConnection, provider: &str, model: &str) -> Result<Option<EntryKey>> {
     let target: Option<(Option<String>, Option<String>)> =

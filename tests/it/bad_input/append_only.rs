@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use std::str::FromStr;
 
 /// Every table but the rollup, and its columns that may change: where a run stands, and prices.
-const TABLES: [(&str, &[&str]); 18] = [
+const TABLES: [(&str, &[&str]); 19] = [
     ("status_lookup", &[]),
     ("price_catalogue", &[]),
     ("model_price", &[]),
@@ -44,6 +44,7 @@ const TABLES: [(&str, &[&str]); 18] = [
     ("archived_part", &[]),
     ("archived_spend", &[]),
     ("withdrawn_call", &[]),
+    ("budget", &[]),
 ];
 
 /// A row for each table that `filled` leaves empty; `SHA` is a digest and `NOW` a time.
@@ -69,6 +70,8 @@ const ROWS: &str = "
       select run_id, 1, '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 from archived_part;
     insert into withdrawn_call (run_id, call_id, call, reason, withdrawn_at, withdrawn_by)
       select run_id, run_id, '{}', 'test', NOW, 'me' from llm_call;
+    insert into budget (name, limit_pico, period, time_zone, is_hard, is_removed, set_at, set_by)
+      values ('b', 1, 'day', 'UTC', true, false, NOW, 'me');
 ";
 
 /// psql as the superuser who owns the ledger, which goes on after an error: what was done, and what was said.

@@ -516,7 +516,7 @@ fn a_full_spool_takes_nothing_more() {
     --- stdout ---
     --- stderr ---
     error: `[dir]/asmm.yaml`: recorder.spool_max_bytes: invalid type: string, expected u64 at line 1 column 29
-    hint: it may hold `database`, `schema`, `tz`, `guard` and `recorder`
+    hint: it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`
     ");
 }
 

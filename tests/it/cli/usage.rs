@@ -323,14 +323,14 @@ fn a_bad_settings_file_is_named() {
     --- stdout ---
     --- stderr ---
     error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`, `guard`, `recorder`
-    hint: it may hold `database`, `schema`, `tz`, `guard` and `recorder`
+    hint: it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`
     ");
     insta::assert_snapshot!(with("database: [1\n"), @r"
     exit: 1
     --- stdout ---
     --- stderr ---
     error: `[dir]/asmm.yaml`: database: invalid type: sequence, expected a string at line 1 column 11
-    hint: it may hold `database`, `schema`, `tz`, `guard` and `recorder`
+    hint: it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`
     ");
     insta::assert_snapshot!(with("tz: Moon\n"), @r"
     exit: 2

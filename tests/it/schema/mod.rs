@@ -11,8 +11,9 @@ mod together;
 use crate::support::TestDb;
 use asmm::clock::Clock;
 use asmm::domain::{
-    Call, CallId, CallPrompt, Decision, Digest, FinishRun, GuardEvent, Outcome, RunId, Sanitisation,
-    SentPrompt, StartRun, StartStep, Status, StepId, Timestamp, TokenUsage,
+    Amount, Budget, BudgetScope, Call, CallId, CallPrompt, Decision, Digest, FinishRun, GuardEvent, Outcome,
+    Period, Reserve, RunId, Sanitisation, SentPrompt, StartRun, StartStep, Status, StepId, Timestamp,
+    TokenUsage, Usd,
 };
 use asmm::error::Error;
 use asmm::store::{Location, NewVersion, Store};
@@ -186,6 +187,20 @@ async fn filled(db: &TestDb) -> Store {
         decided_at: an_hour_ago(),
     };
     store.record_guard_events(&[event]).await.unwrap();
+    let scope = BudgetScope {
+        pipeline: Some("enrichment".into()),
+        agent: Some("researcher".into()),
+        provider: Some("openai".into()),
+        model: Some("gpt-4o".into()),
+        label: Some(("team".into(), "data".into())),
+    };
+    let (period, zone, limit) = (Period::Day, chrono_tz::Tz::UTC, Usd::from_pico(1_000_000_000_000));
+    store
+        .set_budget(&Budget { name: "nightly".into(), limit, period, zone, scope, is_hard: true })
+        .await
+        .unwrap();
+    let amount = Amount::Usd(Usd::from_pico(1));
+    store.reserve(&Reserve::of(run_id(1), CallId(Uuid::from_u128(99)), amount)).await.unwrap();
     for n in [1, 2] {
         let finish = FinishRun { run_id: run_id(n), status: Status::Succeeded, completed_at: None };
         store.finish_run(&finish).await.unwrap();
