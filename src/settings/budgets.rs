@@ -4,7 +4,7 @@ use crate::domain::{Budget, BudgetScope, Period, Usd};
 use crate::error::{Error, Result};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Visitor};
+use serde::de::{Deserializer, Visitor};
 use std::fmt;
 
 /// One budget; its name is its key.
@@ -99,7 +99,7 @@ fn dollars<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Us
         }
     }
 
-    deserializer.deserialize_any(Dollars).map_err(D::Error::custom)
+    deserializer.deserialize_any(Dollars)
 }
 
 #[cfg(test)]

@@ -175,16 +175,21 @@ macro_rules! budget_use {
     ($db:expr, $budget:expr, $window:expr, $now:expr) => {{
         let (scope, buckets) = (&$budget.scope, $crate::store::budgets::Buckets::of($window));
         let query = match &scope.label {
-            None => sqlx::query_as(include_str!("../../queries/budget_use.sql"))
-                .bind($crate::store::spend::number(buckets.first))
-                .bind($crate::store::spend::number(buckets.after))
-                .bind($crate::store::spend::number(buckets.first_day))
-                .bind($crate::store::spend::number(buckets.after_day)),
-            Some(_) => sqlx::query_as(include_str!("../../queries/budget_use_labelled.sql"))
-                .bind($crate::store::spend::number(buckets.first))
-                .bind($crate::store::spend::number(buckets.after))
-                .bind($crate::domain::Timestamp::from_bucket(buckets.first))
-                .bind($crate::domain::Timestamp::from_bucket(buckets.after)),
+            None => {
+                sqlx::query_as(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/queries/budget_use.sql")))
+                    .bind($crate::store::spend::number(buckets.first))
+                    .bind($crate::store::spend::number(buckets.after))
+                    .bind($crate::store::spend::number(buckets.first_day))
+                    .bind($crate::store::spend::number(buckets.after_day))
+            }
+            Some(_) => sqlx::query_as(include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/queries/budget_use_labelled.sql"
+            )))
+            .bind($crate::store::spend::number(buckets.first))
+            .bind($crate::store::spend::number(buckets.after))
+            .bind($crate::domain::Timestamp::from_bucket(buckets.first))
+            .bind($crate::domain::Timestamp::from_bucket(buckets.after)),
         };
         let query = query
             .bind(&scope.pipeline)

@@ -101,6 +101,7 @@ fn the_help_reads_well() {
       prices   The price catalogue
       prompts  Prompts: versions that never change, labels that move, and what was sent
       replay   What was sent in a run: the exact texts, proven by their digests
+      budgets  Budgets: what may be spent in a day, a week or a month, and asking before spending
       guard    The guard: no secret and no accidental personal data in a prompt
       import   Bring in usage from elsewhere
       export   Copy the ledger out
@@ -322,7 +323,7 @@ fn a_bad_settings_file_is_named() {
     exit: 1
     --- stdout ---
     --- stderr ---
-    error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`, `guard`, `recorder`
+    error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`, `guard`, `recorder`, `budgets`
     hint: it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`
     ");
     insta::assert_snapshot!(with("database: [1\n"), @r"
