@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// The longest that a reservation may hold its amount: a day.
-pub const MAX_HOLD: Duration = Duration::from_secs(86_400);
+pub const MAX_HOLD: Duration = Duration::from_hours(24);
 
 /// What a budget's limit is for: a period of the calendar, in the budget's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -215,7 +215,7 @@ pub struct Reserve {
 
 impl Reserve {
     /// How long an amount is held if nobody says otherwise: ten minutes.
-    pub const HOLD: Duration = Duration::from_secs(600);
+    pub const HOLD: Duration = Duration::from_mins(10);
 
     /// A question about this call, in a run that the ledger knows: `agent`, `provider` and `model` are to be filled in.
     #[must_use]

@@ -149,7 +149,7 @@ impl<'c> ReserveBuilder<'c> {
     /// # Panics
     /// Outside of a tokio runtime; use [`ReserveBuilder::ask_blocking`] there.
     pub async fn ask(self) -> Reservation {
-        let patience = self.patience();
+        let patience = self.reserve_patience();
         let (sender, answer) = tokio::sync::oneshot::channel();
         // Whoever asked may have given up.
         let sent = self.send(Box::new(move |reserved| drop(sender.send(reserved))));
@@ -166,7 +166,7 @@ impl<'c> ReserveBuilder<'c> {
     /// As [`ReserveBuilder::ask`], blocking the thread.
     #[must_use = "it says whether the call may be made"]
     pub fn ask_blocking(self) -> Reservation {
-        let patience = self.patience();
+        let patience = self.reserve_patience();
         let (sender, answer) = mpsc::sync_channel(1);
         let sent = self.send(Box::new(move |reserved| drop(sender.try_send(reserved))));
         let answer = match sent {
@@ -176,7 +176,7 @@ impl<'c> ReserveBuilder<'c> {
         self.settle(answer)
     }
 
-    fn patience(&self) -> Duration {
+    fn reserve_patience(&self) -> Duration {
         self.context.recorder().inner.shared.settings.reserve_patience
     }
 
