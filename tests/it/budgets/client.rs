@@ -10,7 +10,7 @@ use asmm::recorder::{Fail, Recorder};
 use asmm::store::{Location, Store};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A recorder that waits for the ledger as long as a busy machine may take.
 fn patient(db: &TestDb) -> Recorder {

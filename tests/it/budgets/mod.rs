@@ -111,7 +111,7 @@ on_both_databases! {
         let store = open(&db).await;
         store.start_run(&start(1)).await.unwrap();
         store.set_budget(&budget("nightly", "0.01")).await.unwrap();
-        let minute = Reserve { expires_in: Duration::from_secs(60), ..ask(1, 1, "0.01") };
+        let minute = Reserve { expires_in: Duration::from_mins(1), ..ask(1, 1, "0.01") };
         assert!(store.reserve(&minute).await.unwrap().granted);
         let before = at(&db, now().plus_micros(59_999_999)).await;
         assert!(!before.reserve(&ask(1, 2, "0.001")).await.unwrap().granted);
