@@ -6,7 +6,20 @@ use serde_json::Value;
 
 #[test]
 fn without_any_setting_all_is_the_default() {
-    insta::assert_snapshot!(Sandbox::new().snapshot(&["config", "show"]), @"");
+    let sandbox = Sandbox::new();
+    let report = json(sandbox.run(&["config", "show", "--format", "json"]));
+    for row in report["rows"].as_array().unwrap() {
+        let (setting, source) = (row["setting"].as_str().unwrap(), row["source"].as_str());
+        let expected = if setting == "color" { "environment" } else { "default" };
+        assert!(source.is_none_or(|source| source == expected), "{row}");
+        assert_eq!(source.is_none(), row["value"].is_null(), "{row}");
+    }
+    let ledger = row(&report, "database")["value"].as_str().unwrap();
+    assert!(ledger.ends_with("home/.local/share/asmm/ledger.db"), "{ledger}");
+    assert_eq!(row(&report, "schema")["value"], "asmm");
+    let table = sandbox.run(&["config", "show"]).success();
+    assert!(table.starts_with("setting"), "{table}");
+    assert!(table.contains("recorder.level") && table.contains("buffered"), "{table}");
 }
 
 fn row<'a>(report: &'a Value, setting: &str) -> &'a Value {

@@ -86,7 +86,13 @@ fn every_command_has_a_manual_page() {
     let page = sandbox.run(&["man", "spend", "daily"]).success();
     assert_eq!(page, std::fs::read_to_string(folder.join("asmm-spend-daily.1")).unwrap());
     let wrong = sandbox.run(&["man", "spend", "dayly"]);
-    insta::assert_snapshot!(wrong.snapshot(), @"");
+    insta::assert_snapshot!(wrong.snapshot(), @r"
+    exit: 2
+    --- stdout ---
+    --- stderr ---
+    error: there is no command `dayly`
+    hint: `asmm help` lists the commands
+    ");
 }
 
 /// Nobody reads to the end: that is no failure.

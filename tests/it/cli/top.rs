@@ -1,13 +1,14 @@
 //! `asmm top` on a real terminal: what it shows while others record, and how it ends.
 
+use super::failing::nobody;
 use super::{Both, id, repository, sqlite};
 use crate::support::{Sandbox, Server, Terminal};
 
 /// The program on a terminal, once it has drawn.
 fn open(sandbox: &Sandbox, args: &[&str]) -> Terminal {
-    let args = [&["top", "--interval", "100ms"], args].concat();
+    let args = [&["top", "--interval", "100ms"][..], args].concat();
     let terminal = Terminal::start(&sandbox.command(&args), 100, 30);
-    terminal.wait_for(&["asmm top", "q quit"]);
+    terminal.wait_for_whole("asmm top", "q quit");
     terminal.is_taken();
     terminal
 }
@@ -15,7 +16,7 @@ fn open(sandbox: &Sandbox, args: &[&str]) -> Terminal {
 fn record(sandbox: &Sandbox, run: &str, pipeline: &str) {
     sandbox.run(&["runs", "start", "--pipeline", pipeline, "--run-id", run]).success();
     let call = ["--provider", "openai", "--model", "gpt-4o", "--input", "400000", "--output", "2000"];
-    let args = [&["runs", "call", "--run-id", run, "--agent", "scribe"], call.as_slice()].concat();
+    let args = [&["runs", "call", "--run-id", run, "--agent", "scribe"][..], &call].concat();
     sandbox.run(&args).success();
 }
 
@@ -124,7 +125,8 @@ fn a_terminal_that_can_do_less() {
     let terminal = open(&sandbox, &["--color", "always"]);
     terminal.wait_for(&["$1.02"]);
     assert!(colored(&terminal));
-    let terminal = open(&sqlite().with_env("LC_ALL", "C"), &[]);
+    let sandbox = sqlite().with_env("LC_ALL", "C");
+    let terminal = open(&sandbox, &[]);
     assert!(terminal.text().is_ascii(), "{}", terminal.text());
 }
 
@@ -162,10 +164,18 @@ fn a_ledger_that_goes_away_is_said_and_found_again() {
 #[test]
 fn what_it_cannot_show_is_an_error() {
     let sandbox = sqlite();
-    insta::assert_snapshot!(sandbox.snapshot(&["top"]), @"");
-    insta::assert_snapshot!(sandbox.snapshot(&["top", "--interval", "1ms"]), @"");
+    insta::assert_snapshot!(sandbox.snapshot(&["top"]), @r"
+    exit: 2
+    --- stdout ---
+    --- stderr ---
+    error: standard input is no terminal, and `asmm top` needs one
+    hint: for a script or a file: `asmm runs top`, `asmm spend daily --days 1`
+    ");
+    let wrong = sandbox.run(&["top", "--interval", "1ms"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("write a time from 100ms to 1h"), "{}", wrong.stderr);
     // On a terminal, what is wrong from the start is said on the screen that people have.
-    let sandbox = Sandbox::new().with_env("ASMM_DATABASE_URL", "sqlite:no/such/folder/ledger.db?mode=ro");
+    let sandbox = Sandbox::new().with_env("ASMM_DATABASE_URL", nobody());
     let mut terminal = Terminal::start(&sandbox.command(&["top"]), 100, 30);
     assert_eq!(terminal.end(), Some(7), "{}", terminal.text());
     terminal.wait_for(&["error: "]);

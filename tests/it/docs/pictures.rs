@@ -31,7 +31,7 @@ fn the_picture_of_the_live_screen_is_true() {
     let sandbox = Sandbox::new().with_now(NOW).with_env("ASMM_DATABASE_URL", "sqlite:ledger.db");
     sandbox.run_with_input(&["import", "jsonl", "-"], &traffic()).success();
     let mut terminal = Terminal::start(&sandbox.command(&["top", "--color", "always"]), 110, 30);
-    terminal.wait_for(&["asmm top", "q quit", "running, by cost"]);
+    terminal.wait_for_whole("asmm top", "q quit");
     check("docs/top.svg", "asmm top", &terminal.screen());
     terminal.press("q");
     assert_eq!(terminal.end(), Some(0));

@@ -116,6 +116,16 @@ impl Terminal {
         });
     }
 
+    /// Waits until the first line shows `head` and the last one `foot`: what is between them is drawn then.
+    #[track_caller]
+    pub fn wait_for_whole(&self, head: &str, foot: &str) {
+        self.wait(&format!("{head:?} on top, {foot:?} at the bottom"), |screen| {
+            let rows: Vec<String> = screen.rows(0, screen.size().1).collect();
+            rows.first().is_some_and(|row| row.contains(head))
+                && rows.last().is_some_and(|row| row.contains(foot))
+        });
+    }
+
     /// Waits until the screen no longer shows `word`.
     #[track_caller]
     pub fn wait_without(&self, word: &str) {
