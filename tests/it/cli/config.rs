@@ -92,8 +92,9 @@ fn the_example_can_be_used() {
     let sandbox = Sandbox::new();
     let text = std::fs::read_to_string(repository("examples/settings/asmm.yaml")).unwrap();
     sandbox.file("asmm.yaml", &text);
-    let shown = sandbox.run(&["config", "show"]).success();
-    assert!(shown.contains("Europe/Berlin") && shown.contains("[dir]/team/ledger.db"), "{shown}");
+    let report = json(sandbox.run(&["config", "show", "--format", "json"]));
+    assert_eq!(row(&report, "tz")["value"], "Europe/Berlin");
+    assert_eq!(row(&report, "database")["value"], "sqlite:[dir]/team/ledger.db");
     std::fs::create_dir(sandbox.path().join("team")).unwrap();
     sandbox.run(&["migrate"]).success();
 }
