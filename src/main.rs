@@ -1,13 +1,12 @@
 //! The `asmm` program: parse, dispatch, error to exit code.
 
 use asmm::cli::{Cli, run};
-use clap::Parser;
 use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(panicked));
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&anyhow::Error::new(error).context("the runtime cannot start")),

@@ -15,6 +15,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 /// How a command ended, when it did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,7 @@ pub struct Ctx {
     pub(crate) clock: Clock,
     pub(crate) location: Location,
     config: ConfigFile,
+    config_path: Option<PathBuf>,
     spool_max_bytes: u64,
     color: ColorChoice,
 }
@@ -115,7 +117,7 @@ const PLAIN_WIDTH: usize = 120;
 impl Ctx {
     pub(crate) fn new(global: &GlobalArgs) -> Result<Self> {
         let folder = std::env::current_dir().unwrap_or_default();
-        let (config, _) = settings::find(&folder)?;
+        let (config, config_path) = settings::find(&folder)?;
         let given = |value: &Option<String>| value.clone().filter(|v| !v.is_empty());
         let url = match given(&global.database).or_else(|| config.database.clone()) {
             Some(url) => url,
@@ -127,13 +129,14 @@ impl Ctx {
         // A wrong limit is said at once, not on the day when the ledger is away.
         let spool_max_bytes = config.recorder.spool_max_bytes()?;
         let location = Location::new(url, schema);
-        Ok(Self { clock, location, config, spool_max_bytes, color: global.color })
+        Ok(Self { clock, location, config, config_path, spool_max_bytes, color: global.color })
     }
 
     /// The same settings, for another ledger.
     pub(crate) fn at(&self, location: Location) -> Self {
         let Self { clock, spool_max_bytes, color, .. } = *self;
-        Self { location, clock, config: self.config.clone(), spool_max_bytes, color }
+        let (config, config_path) = (self.config.clone(), self.config_path.clone());
+        Self { location, clock, config, config_path, spool_max_bytes, color }
     }
 
     /// The ledger, ready for use. Names that were recorded through SQL are resolved and priced first.
@@ -193,6 +196,16 @@ impl Ctx {
     /// How recorders work, as `asmm.yaml` has it.
     pub(crate) fn recorder(&self) -> &RecorderFile {
         &self.config.recorder
+    }
+
+    /// The `asmm.yaml` that was found.
+    pub(crate) fn config_path(&self) -> Option<&Path> {
+        self.config_path.as_deref()
+    }
+
+    /// The most that waits on disk, in bytes.
+    pub(crate) fn spool_max_bytes(&self) -> u64 {
+        self.spool_max_bytes
     }
 
     /// Where what cannot be recorded waits.
@@ -287,6 +300,13 @@ pub(crate) fn print_line(line: &str) -> Result<()> {
     let outcome =
         writeln!(io::stdout().lock(), "{line}").map_err(|e| Error::io("stdout cannot be written", e));
     quiet_if_closed(outcome)
+}
+
+/// Writes text that ends in a line's end to stdout.
+pub(crate) fn print_text(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    let outcome = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    quiet_if_closed(outcome.map_err(|e| Error::io("stdout cannot be written", e)))
 }
 
 /// A number and what it counts: `1 call`, `2 calls`.

@@ -8,6 +8,8 @@
 mod args;
 mod budgets;
 mod columns;
+mod completions;
+mod config;
 mod context;
 mod demo;
 mod doctor;
@@ -15,6 +17,7 @@ mod export;
 mod guard;
 mod import;
 mod log;
+mod man;
 mod migrate;
 mod prices;
 mod prompts;
@@ -24,11 +27,13 @@ mod runs;
 mod serve;
 mod spend;
 mod spool;
+mod top;
 mod zone;
 
 pub use context::{Ctx, Exit};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// A ledger of LLM spend and a registry of prompts, in the database you already have
 ///
@@ -102,6 +107,67 @@ pub(crate) struct GlobalArgs {
         help_heading = "Options of every command"
     )]
     pub now: Option<String>,
+    /// Where these were set.
+    #[arg(skip)]
+    pub sources: Sources,
+}
+
+/// Where a setting was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+impl Source {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// Where the options of every command were set; nowhere is none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sources {
+    pub database: Option<Source>,
+    pub schema: Option<Source>,
+    pub color: Option<Source>,
+    pub log_level: Option<Source>,
+    pub log_format: Option<Source>,
+}
+
+impl Sources {
+    fn of(matches: &ArgMatches) -> Self {
+        let source = |id: &str| match matches.value_source(id)? {
+            ValueSource::CommandLine => Some(Source::Flag),
+            ValueSource::EnvVariable => Some(Source::Environment),
+            _ => Some(Source::Default),
+        };
+        Self {
+            database: source("database"),
+            schema: source("schema"),
+            color: source("color"),
+            log_level: source("log_level"),
+            log_format: source("log_format"),
+        }
+    }
+}
+
+impl Cli {
+    /// Reads the program's arguments. Ends the program where they are wrong, and where they ask for help.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.global.sources = Sources::of(&matches);
+        cli
+    }
 }
 
 /// When to use colour.
@@ -141,6 +207,7 @@ pub(crate) enum LogFormat {
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
     Migrate(migrate::MigrateArgs),
+    Top(top::TopArgs),
     /// What was spent: by day, agent, model or pipeline
     #[command(subcommand)]
     Spend(spend::SpendCommand),
@@ -171,6 +238,11 @@ pub(crate) enum Command {
     /// What could not be recorded, and waits on disk
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
+    /// Settings: what is in force, and what asmm.yaml may hold
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Runs the command.
@@ -179,19 +251,27 @@ pub(crate) enum Command {
 /// Whatever the command meets; the kind of an [`crate::Error`] decides the exit code.
 pub async fn run(cli: Cli) -> anyhow::Result<Exit> {
     log::start(cli.global.log_level, cli.global.log_format);
+    // These ask nothing of the settings, which may be wrong.
+    match &cli.command {
+        Command::Completions(args) => return Ok(completions::run(args)?),
+        Command::Man(args) => return Ok(man::run(args)?),
+        _ => {}
+    }
     let ctx = Ctx::new(&cli.global)?;
     let exit = match cli.command {
         Command::Demo(args) => demo::run(&ctx, args).await?,
+        Command::Config(command) => config::run(&ctx, &cli.global, &command)?,
         command => dispatch(&ctx, command).await?,
     };
     Ok(exit)
 }
 
-/// Runs any command but the demo, which runs these.
+/// Runs any command that needs a ledger but the demo, which runs these.
 async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
     match command {
-        Command::Demo(_) => Ok(Exit::Fine),
+        Command::Demo(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => Ok(Exit::Fine),
         Command::Migrate(args) => migrate::run(ctx, args).await,
+        Command::Top(args) => Box::pin(top::run(ctx, args)).await,
         Command::Spend(command) => spend::run(ctx, command).await,
         Command::Runs(command) => runs::run(ctx, command).await,
         Command::Prices(command) => prices::run(ctx, command).await,
@@ -210,7 +290,7 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::CommandFactory as _;
 
     /// Clap finds arguments of one name and the like only where it builds a command; this builds all.
     #[test]

@@ -26,6 +26,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use writer::Writer;
 
+/// Where it listens when nobody says.
+pub(super) const LISTEN: &str = "127.0.0.1:4318";
 /// How long a client may take for the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// How long requests that are being answered may take after the server was told to end.
@@ -48,7 +50,7 @@ const MAX_CONNECTIONS: usize = 1024;
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Where to listen; any address but the machine's own needs a token
-    #[arg(long, value_name = "IP:PORT", env = "ASMM_SERVE_LISTEN", default_value = "127.0.0.1:4318")]
+    #[arg(long, value_name = "IP:PORT", env = "ASMM_SERVE_LISTEN", default_value = LISTEN)]
     listen: SocketAddr,
     /// A file with the token that clients must send as `Authorization: Bearer TOKEN` [default: ASMM_SERVE_TOKEN]
     #[arg(long, value_name = "PATH")]

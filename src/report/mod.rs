@@ -45,12 +45,12 @@ mod json;
 mod look;
 mod markdown;
 mod model;
-mod number;
+pub(crate) mod number;
 mod sheet;
 mod terminal;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 pub use cell::{Cell, Kind};
 pub use model::{Column, Shown, Table, TableOf};

@@ -4,7 +4,7 @@ use crate::domain::Usd;
 use std::cmp::Ordering;
 
 /// `digits` (with a sign, perhaps, and decimals) with a comma between thousands.
-pub(super) fn thousands(digits: &str) -> String {
+pub(crate) fn thousands(digits: &str) -> String {
     let (sign, magnitude) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let (whole, decimals) = magnitude.split_once('.').map_or((magnitude, None), |(w, d)| (w, Some(d)));
     let mut text = String::from(sign);
@@ -22,7 +22,7 @@ pub(super) fn thousands(digits: &str) -> String {
 }
 
 /// `count` in at most four digits and a letter: `999`, `12.3K`, `1.2M`.
-pub(super) fn humanised(count: u64) -> String {
+pub(crate) fn humanised(count: u64) -> String {
     const UNITS: [(u64, &str); 6] = [
         (1_000, "K"),
         (1_000_000, "M"),
@@ -48,7 +48,7 @@ pub(super) fn humanised(count: u64) -> String {
 ///
 /// The largest amount decides: 2 from one dollar up, 4 from a cent, 6 from a hundredth of a cent, then 8
 /// and 12. An amount too small for that is shown as `<$0.01`, never as 0.
-pub(super) fn decimals(amounts: impl Iterator<Item = Usd>) -> usize {
+pub(crate) fn decimals(amounts: impl Iterator<Item = Usd>) -> usize {
     let largest = amounts.map(|usd| usd.pico().unsigned_abs()).max().unwrap_or(0);
     match largest {
         0 | 1_000_000_000_000.. => 2,
@@ -66,7 +66,7 @@ pub(super) fn exact_decimals(amounts: impl Iterator<Item = Usd>) -> usize {
 }
 
 /// An amount with `decimals` decimals: `$1,234.50`, `-$0.25`, `<$0.01`.
-pub(super) fn dollars(usd: Usd, decimals: usize, signed: bool) -> String {
+pub(crate) fn dollars(usd: Usd, decimals: usize, signed: bool) -> String {
     let sign = match usd.cmp(&Usd::ZERO) {
         Ordering::Less => "-",
         Ordering::Greater if signed => "+",
@@ -83,7 +83,7 @@ pub(super) fn dollars(usd: Usd, decimals: usize, signed: bool) -> String {
 
 /// `part` of `whole` as a percentage with one decimal. Only a whole is `100 %`, only nothing is `0 %`:
 /// the rest is at most `>99.9 %` and at least `<0.1 %`. `None` when `whole` is 0.
-pub(super) fn percent(part: i128, whole: i128, signed: bool) -> Option<String> {
+pub(crate) fn percent(part: i128, whole: i128, signed: bool) -> Option<String> {
     if whole == 0 {
         return None;
     }
@@ -133,7 +133,7 @@ fn rounded_ratio(mut part: u128, mut whole: u128, scale: u128) -> u128 {
 }
 
 /// A bar for `value` of `max`, `room` columns long at `max`, padded by nobody. Eighth blocks, or `#`.
-pub(super) fn bar(value: u128, max: u128, room: usize, unicode: bool) -> String {
+pub(crate) fn bar(value: u128, max: u128, room: usize, unicode: bool) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     if value == 0 || max == 0 {
         return String::new();
@@ -146,7 +146,7 @@ pub(super) fn bar(value: u128, max: u128, room: usize, unicode: bool) -> String 
 }
 
 /// A duration: `850 ms`, `1.2 s`, `2 m 05 s`, `3 h 12 m`, `4 d 02 h`.
-pub(super) fn duration(millis: u64) -> String {
+pub(crate) fn duration(millis: u64) -> String {
     let seconds = millis / 1_000;
     match seconds {
         0 => format!("{millis} ms"),

@@ -6,13 +6,13 @@ use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 /// How many terminal columns `text` takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// `text` without anything a terminal obeys: control characters, line ends and marks that reorder text
 /// are written out as `\u{1b}`, `\n` and so on. Names in a ledger come from anywhere.
-pub(super) fn tame(text: &str) -> Cow<'_, str> {
+pub(crate) fn tame(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_wild) {
         return Cow::Borrowed(text);
     }
@@ -34,7 +34,7 @@ fn is_wild(c: char) -> bool {
 }
 
 /// `text` in at most `room` columns, its end replaced by `mark` if it is longer.
-pub(super) fn cut_end(text: &str, room: usize, mark: &str) -> String {
+pub(crate) fn cut_end(text: &str, room: usize, mark: &str) -> String {
     if width(text) <= room {
         return text.to_owned();
     }
@@ -54,7 +54,7 @@ pub(super) fn cut_end(text: &str, room: usize, mark: &str) -> String {
 }
 
 /// `text` in at most `room` columns, its start replaced by `mark` if it is longer.
-pub(super) fn cut_start(text: &str, room: usize, mark: &str) -> String {
+pub(crate) fn cut_start(text: &str, room: usize, mark: &str) -> String {
     if width(text) <= room {
         return text.to_owned();
     }

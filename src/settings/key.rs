@@ -8,7 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where the key is, if not in its default place.
-const VARIABLE: &str = "ASMM_GUARD_KEY_FILE";
+pub(crate) const VARIABLE: &str = "ASMM_GUARD_KEY_FILE";
 /// A key is 64 hexadecimal digits; a larger file is none.
 const MAX_BYTES: u64 = 200;
 
@@ -32,7 +32,8 @@ pub(crate) fn random() -> Result<[u8; 32]> {
     Ok(key)
 }
 
-fn path() -> Result<PathBuf> {
+/// Where the key is, or will be.
+pub(crate) fn path() -> Result<PathBuf> {
     match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
         Some(path) => Ok(PathBuf::from(path)),
         // Without a home there is no place for it, which is no wrong usage of the command at hand.

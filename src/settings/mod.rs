@@ -4,6 +4,8 @@
 #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "budgets are set from the command line"))]
 pub(crate) mod budgets;
 pub(crate) mod key;
+#[cfg(feature = "cli")]
+pub(crate) mod schema;
 
 use crate::error::{Error, Result, without_value};
 use crate::guard::Policy;
@@ -63,6 +65,38 @@ pub(crate) fn find(start: &Path) -> Result<(ConfigFile, Option<PathBuf>)> {
         config.database = Some(format!("sqlite:{}", folder.join(file).display()));
     }
     Ok((config, Some(path)))
+}
+
+/// What an `asmm.yaml` that was read before holds, word by word: `recorder.level`, `guard.kinds`. Sections of the schema are gone
+/// into; whatever else is a map or a list is one value, written as JSON.
+#[cfg(feature = "cli")]
+pub(crate) fn leaves(path: &Path) -> Result<BTreeMap<String, String>> {
+    let failed = |e| Error::io(format!("`{}` cannot be read", path.display()), e);
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let file: serde_json::Value = serde_yaml::from_str(&text)
+        .map_err(|e| Error::input(format!("`{}`: {}", path.display(), without_value(&e.to_string()))))?;
+    let known = schema::keys();
+    let is_section = |path: &str| known.iter().any(|key| key.path.starts_with(&format!("{path}.")));
+    let mut leaves = BTreeMap::new();
+    let mut left = vec![(String::new(), &file)];
+    while let Some((above, value)) = left.pop() {
+        for (name, inner) in value.as_object().into_iter().flatten() {
+            let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+            match inner {
+                // A setting without a value is one that is not there.
+                serde_json::Value::Null => {}
+                inner if is_section(&path) => left.push((path, inner)),
+                inner => drop(leaves.insert(path, leaf_text(inner))),
+            }
+        }
+    }
+    Ok(leaves)
+}
+
+/// A value as people write it.
+#[cfg(feature = "cli")]
+pub(crate) fn leaf_text(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The ledger when nothing names one: one file per user, in the place the XDG specification gives data.

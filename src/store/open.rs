@@ -60,7 +60,7 @@ impl Location {
     }
 
     /// The SQLite file that is meant, if it is one and is not there yet: whoever connects makes it.
-    fn missing_file(&self) -> Option<PathBuf> {
+    pub(crate) fn missing_file(&self) -> Option<PathBuf> {
         self.url.strip_prefix("sqlite:").map(file_of).filter(|path| !path.exists())
     }
 }

@@ -20,7 +20,7 @@ pub enum RunOrder {
 }
 
 impl RunOrder {
-    const fn code(self) -> &'static str {
+    pub(super) const fn code(self) -> &'static str {
         match self {
             Self::Cost => "cost",
             Self::Started => "started",

@@ -7,8 +7,11 @@ use std::process::Command;
 const OF_THE_PROGRAM: &[&str] = &[
     "anyhow",
     "clap",
+    "clap_complete",
+    "clap_mangen",
     "comfy-table",
     "indicatif",
+    "ratatui",
     "terminal_size",
     "tracing-subscriber",
     "unicode-width",

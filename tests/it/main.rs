@@ -20,6 +20,7 @@ mod ground;
 mod guard;
 mod laws;
 mod otlp;
+mod packaging;
 mod pooler;
 mod prompts;
 mod prompts_python;

@@ -2,6 +2,7 @@
 #![allow(clippy::too_many_lines, reason = "what a command prints is most of its test")]
 
 mod archive;
+mod config;
 mod days;
 mod doctor;
 mod export;
@@ -17,10 +18,12 @@ mod prompts;
 mod recording;
 mod replay;
 mod schemas;
+mod shells;
 mod spend;
 pub mod spool;
 mod tables;
 mod together;
+mod top;
 mod usage;
 
 use crate::support::{Output, Sandbox};

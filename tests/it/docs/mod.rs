@@ -14,6 +14,7 @@
 //! into the documents.
 
 mod page;
+mod pictures;
 mod place;
 
 use page::{Page, Section, Step};

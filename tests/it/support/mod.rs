@@ -6,6 +6,7 @@ mod pooler;
 mod sandbox;
 mod server;
 mod table;
+mod terminal;
 
 pub(crate) use database::on_both_databases;
 pub use database::{TestDb, block_on, fresh_schema, postgres_url, psql, psql_program};
@@ -13,3 +14,4 @@ pub use pooler::Pooler;
 pub use sandbox::{NOW, Output, Sandbox, asmm};
 pub use server::Server;
 pub use table::Rows;
+pub use terminal::Terminal;
