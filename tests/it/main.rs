@@ -19,6 +19,7 @@ mod ground;
 mod guard;
 mod laws;
 mod otlp;
+mod page;
 mod pooler;
 mod prompts;
 mod prompts_python;

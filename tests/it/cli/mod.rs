@@ -4,6 +4,7 @@
 mod archive;
 mod days;
 mod doctor;
+mod explain;
 mod export;
 mod failing;
 mod focus;
