@@ -12,7 +12,7 @@
 //! | [`intake`] | usage from elsewhere: native JSONL, traces, session logs | `domain` |
 //! | [`recorder`] | the fail-open client for pipelines: handles, queue, spool, contexts that travel | `domain`, `prompt`, `guard`, `store`, `clock` |
 //! | `settings` | what the environment and `asmm.yaml` say, and the guard's key | `guard`, `recorder`'s settings |
-//! | [`report`] (`cli`) | rows to tables, JSON, CSV and markdown; the only user of comfy-table | `domain` |
+//! | [`report`] (`cli`) | rows to tables, charts, JSON, CSV, markdown and HTML; the only user of comfy-table and plotters | `domain` |
 //! | [`cli`] (`cli`) | one file a command: its arguments and what it does | all of these |
 //! | [`error`] | the one error type: what happened, to which thing, and what to do next | nothing |
 //! | [`clock`] | the only reader of the time | `domain` |

@@ -34,7 +34,7 @@ impl WindowArgs {
         let now = ctx.clock.now();
         let last = Window::last_days(self.days.unwrap_or(default_days), now, zone.0)?;
         let until = match &self.until {
-            Some(text) => end_of(text, zone.0)?,
+            Some(text) => end_of("--until", text, zone.0)?,
             None => last.until,
         };
         let since = match &self.since {
@@ -56,10 +56,11 @@ pub(crate) fn moment(flag: &str, text: &str, zone: Tz) -> Result<Timestamp> {
     }
 }
 
-fn end_of(text: &str, zone: Tz) -> Result<Timestamp> {
+/// A time given by flag as the end of a range, or the midnight that a day ends with.
+pub(crate) fn end_of(flag: &str, text: &str, zone: Tz) -> Result<Timestamp> {
     match text.parse::<NaiveDate>() {
         Ok(day) => Ok(Window::dates(day, day, zone)?.until),
-        Err(_) => parse_time("--until", text),
+        Err(_) => parse_time(flag, text),
     }
 }
 

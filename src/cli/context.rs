@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::guard::{Policy, mask_secrets};
 use crate::recorder::RecorderFile;
 use crate::recorder::spool::Spool;
-use crate::report::{Coverage, Document, Format, Report, Scope, Style};
+use crate::report::{Coverage, Document, Format, Page, Report, Scope, Style};
 use crate::settings::{self, ConfigFile};
 use crate::store::{Location, Store, Totals};
 use chrono_tz::Tz;
@@ -63,6 +63,7 @@ pub struct Ctx {
     config_path: Option<PathBuf>,
     spool_max_bytes: u64,
     color: ColorChoice,
+    ascii: bool,
 }
 
 /// Ledgers to report on.
@@ -129,14 +130,15 @@ impl Ctx {
         // A wrong limit is said at once, not on the day when the ledger is away.
         let spool_max_bytes = config.recorder.spool_max_bytes()?;
         let location = Location::new(url, schema);
-        Ok(Self { clock, location, config, config_path, spool_max_bytes, color: global.color })
+        let ascii = global.ascii || config.ascii;
+        Ok(Self { clock, location, config, config_path, spool_max_bytes, color: global.color, ascii })
     }
 
     /// The same settings, for another ledger.
     pub(crate) fn at(&self, location: Location) -> Self {
-        let Self { clock, spool_max_bytes, color, .. } = *self;
+        let Self { clock, spool_max_bytes, color, ascii, .. } = *self;
         let (config, config_path) = (self.config.clone(), self.config_path.clone());
-        Self { location, clock, config, config_path, spool_max_bytes, color }
+        Self { location, clock, config, config_path, spool_max_bytes, color, ascii }
     }
 
     /// The ledger, ready for use. Names that were recorded through SQL are resolved and priced first.
@@ -223,6 +225,7 @@ impl Ctx {
     ) -> Result<Scope> {
         Ok(Scope {
             window,
+            against: None,
             zone: Some(zone.0),
             zone_source: Some(zone.1.to_owned()),
             catalogue: store.catalogue_version().await?,
@@ -247,13 +250,18 @@ impl Ctx {
         Style {
             width: columns.or(measured).unwrap_or(PLAIN_WIDTH).clamp(30, 400),
             color,
-            unicode: speaks_unicode(),
+            unicode: !self.ascii && speaks_unicode(terminal, |name| std::env::var(name).ok()),
         }
     }
 
     /// Writes a report to stdout.
     pub(crate) fn print(&self, report: &Report, format: Format) -> Result<()> {
         quiet_if_closed(report.write(&mut io::stdout().lock(), format, self.style()))
+    }
+
+    /// Writes a page to stdout.
+    pub(crate) fn print_page(&self, page: &Page) -> Result<()> {
+        quiet_if_closed(page.write(&mut io::stdout().lock()))
     }
 
     /// Writes a document to stdout.
@@ -272,12 +280,13 @@ async fn priced(store: Store) -> Result<Store> {
     Ok(store)
 }
 
-/// Whether the locale is one of UTF-8. One that is not set at all is taken for it: containers set none.
-fn speaks_unicode() -> bool {
-    ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .is_none_or(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"))
+/// Whether the locale is one of UTF-8, and the terminal, if it is one, can show it: a dumb one promises nothing, and the
+/// fonts of Linux's console lack most blocks. A locale that is not set at all is taken for UTF-8: containers set none.
+fn speaks_unicode(terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let poor = terminal && variable("TERM").is_some_and(|name| matches!(name.as_str(), "dumb" | "linux"));
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
+    !poor && locale.is_none_or(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"))
 }
 
 /// A reader that has gone away (`| head`) is no failure.
@@ -334,4 +343,27 @@ pub(crate) fn say(line: &str) {
     let complains = ["error: ", "warning: ", "skipped: "].iter().any(|word| line.starts_with(word));
     let line = if complains { Cow::Owned(mask_secrets(line)) } else { Cow::Borrowed(line) };
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::speaks_unicode;
+
+    #[test]
+    fn only_a_terminal_that_can_show_it_gets_unicode() {
+        let says = |terminal: bool, set: &[(&str, &str)]| {
+            speaks_unicode(terminal, |name| {
+                set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert!(says(true, &[]), "containers set nothing");
+        assert!(says(true, &[("LANG", "de_DE.UTF-8"), ("TERM", "xterm-256color")]));
+        assert!(says(true, &[("LC_ALL", ""), ("LC_CTYPE", "C.utf8")]), "what is empty is not set");
+        assert!(!says(true, &[("LANG", "C")]));
+        assert!(!says(true, &[("LC_ALL", "POSIX"), ("LANG", "en_US.UTF-8")]), "the first counts");
+        for poor in ["dumb", "linux"] {
+            assert!(!says(true, &[("LANG", "en_US.UTF-8"), ("TERM", poor)]));
+            assert!(says(false, &[("LANG", "en_US.UTF-8"), ("TERM", poor)]), "a file is no terminal");
+        }
+    }
 }

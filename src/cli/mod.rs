@@ -23,6 +23,7 @@ mod prices;
 mod prompts;
 mod recording;
 mod replay;
+mod report;
 mod runs;
 mod serve;
 mod spend;
@@ -73,6 +74,17 @@ pub(crate) struct GlobalArgs {
     /// When to use colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto, global = true, help_heading = "Options of every command")]
     pub color: ColorChoice,
+    /// Draw with ASCII alone, where a terminal or a mail shows nothing else
+    #[arg(
+        long,
+        env = "ASMM_ASCII",
+        value_parser = clap::builder::FalseyValueParser::new(),
+        action = clap::ArgAction::SetTrue,
+        hide_env_values = true,
+        global = true,
+        help_heading = "Options of every command"
+    )]
+    pub ascii: bool,
     /// How much of what the guard decides is logged to stderr
     #[arg(
         long,
@@ -211,6 +223,7 @@ pub(crate) enum Command {
     /// What was spent: by day, agent, model or pipeline
     #[command(subcommand)]
     Spend(spend::SpendCommand),
+    Report(report::ReportArgs),
     /// Runs: the most expensive, one in detail, and recording them from the shell
     #[command(subcommand)]
     Runs(runs::RunsCommand),
@@ -273,6 +286,7 @@ async fn dispatch(ctx: &Ctx, command: Command) -> crate::Result<Exit> {
         Command::Migrate(args) => migrate::run(ctx, args).await,
         Command::Top(args) => Box::pin(top::run(ctx, args)).await,
         Command::Spend(command) => spend::run(ctx, command).await,
+        Command::Report(args) => report::run(ctx, args).await,
         Command::Runs(command) => runs::run(ctx, command).await,
         Command::Prices(command) => prices::run(ctx, command).await,
         Command::Prompts(command) => prompts::run(ctx, command).await,

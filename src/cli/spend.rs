@@ -1,11 +1,15 @@
 //! `asmm spend`: what was spent, by day, agent, model and pipeline.
 
+mod explain;
+mod spark;
+mod words;
+
 use super::args::{FilterArgs, OutputArgs, SchemasArgs, WindowArgs};
 use super::columns::{cost_cell, known_cost, share_cell, spend_columns};
 use super::context::{Ctx, Exit, Ledgers, say};
 use crate::domain::{Usd, Window};
 use crate::error::{Error, Result};
-use crate::report::{Cell, Column, Kind, Report, Table};
+use crate::report::{Cell, Column, Format, Kind, Report, Table};
 use crate::store::{SpendBy, SpendKey, Totals};
 use chrono::TimeDelta;
 use clap::{Args, Subcommand, ValueEnum};
@@ -23,6 +27,7 @@ pub(crate) enum SpendCommand {
     Model(SpendArgs),
     /// Spend per pipeline
     Pipeline(SpendArgs),
+    Explain(explain::ExplainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -85,6 +90,17 @@ enum Compare {
     Previous,
 }
 
+impl Dimension {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Day => "Spend by day",
+            Self::Agent => "Spend by agent",
+            Self::Model => "Spend by model",
+            Self::Pipeline => "Spend by pipeline",
+        }
+    }
+}
+
 /// Days shown when no range is given.
 const DEFAULT_DAYS: u32 = 30;
 
@@ -95,12 +111,22 @@ struct Line {
     key: SpendKey,
     totals: Totals,
     previous: Totals,
+    /// What was spent from one stretch of the range to the next, if it is drawn.
+    series: Vec<Option<Usd>>,
     /// The report's cost: what shares are of.
     whole: Usd,
 }
 
+impl Line {
+    /// How much more it cost than before, and what it cost then, where both are known.
+    fn change(&self) -> Option<(Usd, Usd)> {
+        known_cost(&self.totals).zip(known_cost(&self.previous)).map(|(cost, before)| (cost - before, before))
+    }
+}
+
 pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
     let (schema, first, args) = match command {
+        SpendCommand::Explain(args) => return explain::run(ctx, args).await,
         SpendCommand::Daily(args) => ("asmm.spend_daily/1", Dimension::Day, args),
         SpendCommand::Agent(args) => ("asmm.spend_agent/1", Dimension::Agent, args),
         SpendCommand::Model(args) => ("asmm.spend_model/1", Dimension::Model, args),
@@ -109,12 +135,14 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let by = dimensions(first, &args.by);
     let ledgers = ctx.ledgers(args.schemas.all_schemas).await?;
+    let format: Format = args.output.format.into();
     let (mut lines, total) = lines(&ledgers, &window, by, &args).await?;
     let order =
         args.order.unwrap_or(if first == Dimension::Day { SpendOrder::Name } else { SpendOrder::Cost });
     sort(&mut lines, order);
 
-    let scope = ledgers.scope(ctx, window, zone, &total.totals).await?;
+    let mut scope = ledgers.scope(ctx, window, zone, &total.totals).await?;
+    scope.against = args.compare.map(|Compare::Previous| window.previous()).transpose()?;
     let mut notes = Vec::new();
     let limit = args.limit.and_then(|limit| usize::try_from(limit).ok());
     if let Some(limit) = limit.filter(|limit| *limit < lines.len()) {
@@ -122,8 +150,9 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
         lines.truncate(limit);
     }
     let table = table(&lines, &total, by, &args);
-    let report = Report { scope, notes, ..Report::new(schema, table) };
-    ctx.print(&report, args.output.format.into())?;
+    let title = (format == Format::Markdown).then(|| first.title().to_owned());
+    let report = Report { scope, title, notes, ..Report::new(schema, table) };
+    ctx.print(&report, format)?;
     Ok(match verdict(&args, &total.totals) {
         Exit::Fine => ledgers.exit(),
         verdict => verdict,
@@ -148,6 +177,7 @@ async fn lines(
     args: &SpendArgs,
 ) -> Result<(Vec<Line>, Line)> {
     let filter = args.filter.filter();
+    let is_drawn = matches!(Format::from(args.output.format), Format::Table | Format::Markdown);
     let answers = ledgers
         .ask(async |store| {
             let spend = store.spend(window, by, &filter).await?;
@@ -159,7 +189,9 @@ async fn lines(
                 }
                 None => BTreeMap::new(),
             };
-            Ok((spend, previous))
+            let series =
+                if is_drawn { spark::series(store, window, by, &filter).await? } else { BTreeMap::new() };
+            Ok((spend, previous, series))
         })
         .await?;
     let mut total = Line {
@@ -167,12 +199,14 @@ async fn lines(
         key: SpendKey::default(),
         totals: Totals::default(),
         previous: Totals::default(),
+        series: Vec::new(),
         whole: Usd::ZERO,
     };
     let mut lines: Vec<Line> = Vec::new();
-    for (schema, (spend, mut previous)) in answers {
+    for (schema, (spend, mut previous, series)) in answers {
         let line = |key, totals: Totals, previous: Totals| Line {
             schema: schema.map(str::to_owned),
+            series: series.get(&key).cloned().unwrap_or_default(),
             key,
             totals,
             previous,
@@ -247,10 +281,18 @@ fn table(lines: &[Line], total: &Line, by: SpendBy, args: &SpendArgs) -> Table {
         .column_if(compare, Column::new(Kind::Usd, "previous_cost_usd", "before"), |l: &Line| {
             cost_cell(&l.previous)
         })
-        .column_if(compare, Column::new(Kind::Usd, "change_usd", "change").signed(), |l: &Line| {
-            known_cost(&l.totals).zip(known_cost(&l.previous)).map(|(cost, before)| cost - before)
+        .column_if(compare, Column::new(Kind::Usd, "change_usd", "change").trend(), |l: &Line| {
+            l.change().map(|(change, _)| change)
+        })
+        .column_if(compare, Column::new(Kind::Share, "change_share", "in %").signed().keep(5), |l: &Line| {
+            l.change().map(|(change, before)| Cell::share_of_usd(change, before))
         })
         .column(Column::new(Kind::Share, "share", "share").keep(5), |l: &Line| share_cell(&l.totals, l.whole))
+        .column_if(
+            spark::helps(lines.iter().map(|l| l.series.as_slice())),
+            Column::spark("when"),
+            |l: &Line| Cell::Series(l.series.clone()),
+        )
         .column(Column::bar(""), |l: &Line| l.totals.cost)
         .done()
 }

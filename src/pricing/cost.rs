@@ -103,10 +103,15 @@ const fn fallbacks(kind: TokenKind) -> &'static [TokenKind] {
 }
 
 /// The rate of `kind`, and the kind it was taken from if that is another one.
-fn rate(rates: &Rates, kind: TokenKind) -> Option<(i64, Option<TokenKind>)> {
+pub(super) fn fallback_rate(rates: &Rates, kind: TokenKind) -> Option<(i64, Option<TokenKind>)> {
     rates.of(kind).map(|own| (own, None)).or_else(|| {
         fallbacks(kind).iter().find_map(|&other| rates.of(other).map(|found| (found, Some(other))))
     })
+}
+
+/// The kinds that were used at all; only they matter.
+pub(super) fn used_by(usage: &TokenUsage) -> impl Iterator<Item = TokenKind> {
+    TokenKind::ALL.into_iter().filter(|&kind| usage.of(kind) > 0)
 }
 
 /// `count` × `rate_pico`, or an error that says the product is out of range.
@@ -138,12 +143,9 @@ pub fn price(usage: Option<&TokenUsage>, entry: Option<&PriceEntry>) -> Result<P
     }
     let mut total = Usd::from_pico(i128::from(rates.request.unwrap_or(0)));
     let mut estimated = false;
-    for kind in TokenKind::ALL {
+    for kind in used_by(usage) {
         let count = usage.of(kind);
-        if count == 0 {
-            continue;
-        }
-        let Some((rate_pico, fallback)) = rate(rates, kind) else { return Ok(Priced::UNPRICED) };
+        let Some((rate_pico, fallback)) = fallback_rate(rates, kind) else { return Ok(Priced::UNPRICED) };
         estimated |= fallback.is_some();
         let part = amount(Charge::Usage(kind), count, rate_pico)?;
         // Checked part by part, so that the i128 sum cannot overflow: each is at most an i64.
@@ -169,13 +171,10 @@ pub fn price(usage: Option<&TokenUsage>, entry: Option<&PriceEntry>) -> Result<P
 /// When a product is out of range.
 pub fn explain(usage: &TokenUsage, entry: &PriceEntry) -> Result<Vec<ExplainLine>> {
     let mut lines = Vec::new();
-    for kind in TokenKind::ALL {
+    for kind in used_by(usage) {
         let count = usage.of(kind);
-        if count == 0 {
-            continue;
-        }
         let charge = Charge::Usage(kind);
-        let found = rate(&entry.rates, kind);
+        let found = fallback_rate(&entry.rates, kind);
         lines.push(ExplainLine {
             charge,
             count,

@@ -10,6 +10,7 @@
 #![warn(clippy::float_arithmetic, clippy::as_conversions)]
 
 mod catalogue;
+mod change;
 mod clause;
 mod cost;
 mod decimal;
@@ -23,11 +24,14 @@ mod snapshot;
 mod user;
 
 #[cfg(test)]
+mod change_tests;
+#[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod resolve_tests;
 
 pub use catalogue::{Catalogue, Source};
+pub use change::{AlikeCalls, CalledModel, Change, Effects, explain_change};
 pub use cost::{Charge, ExplainLine, Priced, PricingState, explain, price};
 pub use genai::read_genai_prices;
 pub use litellm::{Imported, read_litellm};

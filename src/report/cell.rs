@@ -43,6 +43,8 @@ pub enum Cell {
     List(Vec<String>),
     /// Named words, such as a run's labels.
     Pairs(Vec<(String, String)>),
+    /// What was spent from one stretch of time to the next; `None` where it is not known.
+    Series(Vec<Option<Usd>>),
     /// Nothing is known.
     Missing,
     /// Nothing belongs here: the day of a total. Tables leave it empty, and totals in JSON leave it out.
@@ -76,6 +78,9 @@ pub enum Kind {
     Duration,
     /// [`Cell::Usd`], [`Cell::Count`] or [`Cell::Tokens`], drawn as a bar in terminal tables only.
     Bar,
+    /// [`Cell::Series`], drawn as a line of small bars in tables and markdown: `▁▂█▃`. Each row has a scale of its own, for
+    /// it shows when, and a bar shows how much. `▁` is nothing, `?` what is not known.
+    Spark,
 }
 
 impl Kind {
@@ -94,6 +99,7 @@ impl Kind {
             Cell::Time(_) => self == Self::Time,
             Cell::Day(_) => self == Self::Day,
             Cell::Millis(_) => self == Self::Duration,
+            Cell::Series(_) => self == Self::Spark,
         }
     }
 
@@ -101,6 +107,11 @@ impl Kind {
     #[must_use]
     pub fn is_number(self) -> bool {
         matches!(self, Self::Count | Self::Tokens | Self::Usd | Self::UsdExact | Self::Share | Self::Duration)
+    }
+
+    /// Whether the column's cells are drawings, which programs have no use for.
+    pub(super) fn is_drawn(self) -> bool {
+        matches!(self, Self::Bar | Self::Spark)
     }
 
     /// Whether the column's cells may be cut to fit.
@@ -149,6 +160,7 @@ impl Cell {
             Self::Time(_) => Kind::Time,
             Self::Day(_) => Kind::Day,
             Self::Millis(_) => Kind::Duration,
+            Self::Series(_) => Kind::Spark,
             Self::Text(_) | Self::Bool(_) | Self::List(_) | Self::Pairs(_) | Self::Missing | Self::Blank => {
                 Kind::Text
             }

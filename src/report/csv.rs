@@ -55,7 +55,7 @@ fn quoted(field: &str) -> String {
 }
 
 /// The exact value as text; unknown is empty.
-fn exact(cell: &Cell) -> String {
+pub(super) fn exact(cell: &Cell) -> String {
     match cell {
         Cell::Text(text) | Cell::Id(text) => guarded(text.clone()),
         Cell::List(words) => guarded(words.join("; ")),
@@ -67,7 +67,7 @@ fn exact(cell: &Cell) -> String {
         Cell::Time(time) => time.to_string(),
         Cell::Day(day) => day.to_string(),
         Cell::Bool(yes) => yes.to_string(),
-        Cell::Unpriced | Cell::Missing | Cell::Blank => String::new(),
+        Cell::Unpriced | Cell::Missing | Cell::Blank | Cell::Series(_) => String::new(),
     }
 }
 

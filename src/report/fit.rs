@@ -1,7 +1,7 @@
 //! Which columns a terminal has room for, and how wide each may be.
 
 use super::cell::Kind;
-use super::look::{Look, for_people};
+use super::look::{BAR, Look, for_people};
 use super::model::Table;
 use super::text::width;
 use super::{Scope, Style};
@@ -66,11 +66,16 @@ pub(super) fn fit(table: &Table, scope: &Scope, style: Style) -> Fit {
     }
     // Rather lose a column that should stay than break every line.
     let least = |columns: &[FitColumn]| sum(columns, |column| column.least(LEAST_TEXT, LEAST_TEXT));
-    while least(&columns) > room && columns.len() > 1 {
-        gone.extend(columns.pop());
+    if least(&columns) > room {
+        while least(&columns) > room && columns.len() > 1 {
+            gone.extend(columns.pop());
+        }
+    } else {
+        bring_back(&mut columns, &mut gone, |columns| wanted(columns) <= room);
     }
     share_out(&mut columns, room);
-    gone.retain(|column| column.kind != Kind::Bar);
+    lengthen_bars(&mut columns, room);
+    gone.retain(|column| !column.kind.is_drawn());
     gone.sort_by_key(|column| column.index);
     Fit { columns, hidden: gone.iter().map(|column| table.columns()[column.index].title).collect() }
 }
@@ -82,7 +87,7 @@ fn measured(table: &Table, scope: &Scope, style: Style, compact: bool) -> Vec<Fi
         let column = table.columns()[index];
         let cells = table.cells_of(index).map(|cell| width(&look.text(cell)));
         let total = if table.totals().is_some() && !column.kind.is_number() { "total".len() } else { 0 };
-        let natural = cells.max().unwrap_or(0).max(width(column.title)).max(total);
+        let natural = cells.max().unwrap_or(0).max(width(&style.spelt(column.title))).max(total);
         FitColumn { index, look, width: natural, kind: column.kind, keep: column.keep, natural }
     };
     for_people(table, true).into_iter().map(column).collect()
@@ -92,6 +97,29 @@ fn measured(table: &Table, scope: &Scope, style: Style, compact: bool) -> Vec<Fi
 fn first_to_go(columns: &[FitColumn]) -> Option<usize> {
     let droppable = columns.iter().enumerate().filter(|(_, column)| column.keep > 0);
     droppable.max_by_key(|(place, column)| (column.keep, *place)).map(|(place, _)| place)
+}
+
+/// What is drawn comes back where what went after it has left room, the most useful first.
+fn bring_back(columns: &mut Vec<FitColumn>, gone: &mut Vec<FitColumn>, fits: impl Fn(&[FitColumn]) -> bool) {
+    let (mut drawn, others): (Vec<_>, Vec<_>) = gone.drain(..).partition(|column| column.kind.is_drawn());
+    *gone = others;
+    drawn.sort_by_key(|column| column.keep);
+    for column in drawn {
+        let place = columns.partition_point(|other| other.index < column.index);
+        columns.insert(place, column);
+        if !fits(columns) {
+            gone.push(columns.remove(place));
+        }
+    }
+}
+
+/// Short bars take the room that is left.
+fn lengthen_bars(columns: &mut [FitColumn], room: usize) {
+    let left = room.saturating_sub(sum(columns, |column| column.width));
+    if let Some(bar) = columns.iter_mut().find(|column| column.kind == Kind::Bar && column.width == BAR.0) {
+        bar.width = (bar.width + left).min(BAR.1);
+        bar.look = bar.look.with_bar(bar.width);
+    }
 }
 
 /// Gives words and ids what the numbers leave: ids enough to name a thing, words what they need or else a

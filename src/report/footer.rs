@@ -40,6 +40,9 @@ pub(super) fn about(scope: &Scope, unicode: bool) -> Vec<String> {
     if let Some(window) = &scope.window {
         parts.push(range(window, unicode));
     }
+    if let Some(against) = &scope.against {
+        parts.push(format!("against {}", range(against, unicode)));
+    }
     if scope.names_zone() {
         let source = scope.zone_source.as_ref().map(|source| format!(" ({source})"));
         parts.push(format!("{}{}", scope.zone(), source.unwrap_or_default()));

@@ -62,6 +62,10 @@ impl Serialize for DocumentJson<'_> {
 /// The entries every report has; what is not known is `null`, so that a reader need not ask whether a key is there.
 fn scope_entries<M: SerializeMap>(map: &mut M, scope: &Scope) -> Result<(), M::Error> {
     map.serialize_entry("window", &scope.window.map(WindowJson))?;
+    // Only where two ranges are compared: it came later than the contract.
+    if let Some(against) = scope.against {
+        map.serialize_entry("against", &WindowJson(against))?;
+    }
     map.serialize_entry("time_zone", &scope.names_zone().then(|| scope.zone().name()))?;
     map.serialize_entry("catalogue", &scope.catalogue)?;
     map.serialize_entry("coverage", &scope.coverage.map(CoverageJson))
@@ -140,6 +144,7 @@ impl Serialize for Cell {
             Self::Bool(yes) => serializer.serialize_bool(*yes),
             Self::List(words) => words.serialize(serializer),
             Self::Pairs(pairs) => serializer.collect_map(pairs.iter().map(|(key, value)| (key, value))),
+            Self::Series(amounts) => amounts.serialize(serializer),
             Self::Unpriced | Self::Missing | Self::Blank => serializer.serialize_unit(),
         }
     }

@@ -1,8 +1,8 @@
-//! Rows to tables, JSON, CSV and markdown.
+//! Rows to tables, charts, JSON, CSV, markdown and HTML.
 //!
 //! A command describes what it found as a [`Report`] (one table) or a [`Document`] (fields and several
 //! tables) of exact values, and this room writes it in the [`Format`] the user asked for. It imports
-//! only the domain, prints nothing (it writes to what it is given), and is the only user of comfy-table.
+//! only the domain, prints nothing (it writes to what it is given), and is the only user of comfy-table and plotters.
 //!
 //! What the formats promise:
 //!
@@ -16,7 +16,9 @@
 //!   under each other; nothing known is ever rounded to 0, and nothing unknown is shown as 0. What does not fit
 //!   gives way in this order: exact token counts and seconds become short ones (`1.2M`), columns go by
 //!   [`Column::keep`] (the footer names them), and only then words are cut.
-//! - **Markdown** is the table in full, for an issue or a chat.
+//! - **Markdown** is the table in full, for an issue, a chat or an incident's notes; what the numbers are about stands
+//!   under it as a quotation.
+//! - A [`Page`] is HTML with charts and tables, whole in itself: no script, nothing from the network.
 //! - A [`Sheet`] is for files that are too long to be held: rows are written as they come, as CSV or Parquet.
 //!
 //! ```
@@ -38,9 +40,11 @@
 //! ```
 
 mod cell;
+mod chart;
 mod csv;
 mod fit;
 mod footer;
+mod html;
 mod json;
 mod look;
 mod markdown;
@@ -53,12 +57,15 @@ mod tests;
 pub(crate) mod text;
 
 pub use cell::{Cell, Kind};
+pub use chart::{COLOURS, Chart, OTHERS, Series, UNKNOWN, Unit};
+pub use html::{Figure, Page};
 pub use model::{Column, Shown, Table, TableOf};
 pub use sheet::{Sheet, SheetColumn, SheetFormat, SheetKind};
 
-use crate::domain::Window;
+use crate::domain::{Usd, Window};
 use crate::error::{Error, Result};
 use chrono_tz::Tz;
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
 /// How a report is written.
@@ -102,6 +109,16 @@ impl Style {
     const fn missing(self) -> &'static str {
         if self.unicode { "–" } else { "-" }
     }
+
+    /// Words of the program (not of the ledger) as this terminal can show them.
+    fn spelt(self, words: &str) -> Cow<'_, str> {
+        const ASCII: [(&str, &str); 7] =
+            [("→", "->"), ("×", "x"), ("–", "-"), ("…", "..."), ("·", "|"), ("≤", "<="), ("±", "+/-")];
+        if self.unicode || words.is_ascii() {
+            return Cow::Borrowed(words);
+        }
+        Cow::Owned(ASCII.iter().fold(words.to_owned(), |words, (mark, ascii)| words.replace(mark, ascii)))
+    }
 }
 
 /// How much of the usage has a price.
@@ -126,6 +143,8 @@ impl Coverage {
 pub struct Scope {
     /// The range of time.
     pub window: Option<Window>,
+    /// The range it is compared with.
+    pub against: Option<Window>,
     /// The zone of the times shown, where there is no window; UTC if there is neither.
     pub zone: Option<Tz>,
     /// Where the zone comes from, in words that stand after its name: `from ASMM_TZ`.
@@ -178,6 +197,8 @@ pub struct Report {
     pub scope: Scope,
     /// The rows.
     pub table: Table,
+    /// The rows in words, under the table, for people. Names in them are anybody's.
+    pub sentences: Vec<String>,
     /// What to say instead of no rows.
     pub empty: Empty,
     /// Lines under the table, for people; in markdown they are taken as markdown.
@@ -189,7 +210,8 @@ impl Report {
     #[must_use]
     pub fn new(schema: &'static str, table: impl Into<Table>) -> Self {
         let (scope, empty) = (Scope::default(), Empty::default());
-        Self { schema, title: None, scope, table: table.into(), empty, notes: Vec::new() }
+        let (sentences, notes) = (Vec::new(), Vec::new());
+        Self { schema, title: None, scope, table: table.into(), sentences, empty, notes }
     }
 
     /// Writes the report.
@@ -286,6 +308,12 @@ impl Document {
     pub fn to_text(&self, format: Format, style: Style) -> Result<String> {
         in_memory(|out| self.write(out, format, style))
     }
+}
+
+/// An amount in running text, rounded as in a column whose largest amount is `largest`.
+#[must_use]
+pub fn shown_usd(usd: Usd, largest: Usd, signed: bool) -> String {
+    number::dollars(usd, number::decimals([usd, largest].into_iter()), signed)
 }
 
 fn write_text(out: &mut dyn Write, text: &str) -> Result<()> {

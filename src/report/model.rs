@@ -29,19 +29,28 @@ pub struct Column {
     pub shown: Shown,
     /// Whether amounts above 0 carry a `+`, as differences do.
     pub signed: bool,
+    /// Whether tables put an arrow before amounts, up or down: `▲ +$2.90`.
+    pub arrow: bool,
 }
 
 impl Column {
     /// A column that everybody sees and that is never dropped.
     #[must_use]
     pub const fn new(kind: Kind, key: &'static str, title: &'static str) -> Self {
-        Self { key, title, kind, keep: 0, shown: Shown::Everywhere, signed: false }
+        Self { key, title, kind, keep: 0, shown: Shown::Everywhere, signed: false, arrow: false }
     }
 
-    /// A bar for people, the first thing to go when there is no room.
+    /// A bar for people. Where there is no room it goes before the numbers of the second rank, and comes back if they leave
+    /// some.
     #[must_use]
     pub const fn bar(title: &'static str) -> Self {
-        Self { keep: u8::MAX, shown: Shown::TableOnly, ..Self::new(Kind::Bar, "", title) }
+        Self { keep: 6, shown: Shown::TableOnly, ..Self::new(Kind::Bar, "", title) }
+    }
+
+    /// A line of small bars for people, the first thing to go when there is no room.
+    #[must_use]
+    pub const fn spark(title: &'static str) -> Self {
+        Self { keep: u8::MAX, shown: Shown::TableOnly, ..Self::new(Kind::Spark, "", title) }
     }
 
     /// Lets the column go when the table does not fit, the highest `rank` first.
@@ -65,9 +74,17 @@ impl Column {
         self
     }
 
+    /// Marks amounts above 0 with a `+`, and which way they go with an arrow and, where there is colour, with colour.
+    #[must_use]
+    pub const fn trend(mut self) -> Self {
+        self.signed = true;
+        self.arrow = true;
+        self
+    }
+
     /// Whether JSON and CSV have it.
     pub(super) fn is_for_programs(&self) -> bool {
-        self.shown != Shown::TableOnly && self.kind != Kind::Bar
+        self.shown != Shown::TableOnly && !self.kind.is_drawn()
     }
 
     /// Whether tables have it.

@@ -76,7 +76,7 @@ pub(crate) fn dollars(usd: Usd, decimals: usize, signed: bool) -> String {
     let rounded = magnitude.rounded(decimals);
     if magnitude != Usd::ZERO && rounded.bytes().all(|b| matches!(b, b'0' | b'.')) {
         let smallest = format!("{}1", &rounded[..rounded.len() - 1]);
-        return format!("{}<${smallest}", if sign == "-" { "-" } else { "" });
+        return format!("{sign}<${smallest}");
     }
     format!("{sign}${}", thousands(&rounded))
 }
@@ -96,7 +96,7 @@ pub(crate) fn percent(part: i128, whole: i128, signed: bool) -> Option<String> {
     let (part, whole) = (part.unsigned_abs(), whole.unsigned_abs());
     let text = match rounded_ratio(part, whole, 1_000) {
         _ if part == 0 => "0 %".to_owned(),
-        _ if part == whole => "100 %".to_owned(),
+        _ if part == whole => format!("{sign}100 %"),
         0 => format!("{sign}<0.1 %"),
         1_000.. if part < whole => format!("{sign}>99.9 %"),
         tenths => format!("{sign}{}.{} %", thousands(&(tenths / 10).to_string()), tenths % 10),
@@ -143,6 +143,22 @@ pub(crate) fn bar(value: u128, max: u128, room: usize, unicode: bool) -> String 
     // Something is never drawn as nothing.
     let scaled = usize::try_from(scaled).unwrap_or(steps).clamp(1, steps.max(1));
     if unicode { format!("{}{}", "█".repeat(scaled / 8), EIGHTHS[scaled % 8]) } else { "#".repeat(scaled) }
+}
+
+/// A line of small bars, one for each amount, as tall as it is a part of the largest. Nothing is the lowest, what is not
+/// known is `?`, and something is never drawn as nothing.
+pub(super) fn spark(amounts: &[Option<Usd>], unicode: bool) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const ASCII: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
+    let levels = if unicode { BLOCKS } else { ASCII };
+    let magnitude = |amount: &Usd| amount.pico().unsigned_abs();
+    let largest = amounts.iter().flatten().map(magnitude).max().unwrap_or(0);
+    let drawn = |amount: &Option<Usd>| match amount.as_ref().map(magnitude) {
+        None => '?',
+        Some(0) => levels[0],
+        Some(amount) => levels[usize::try_from(rounded_ratio(amount, largest, 7)).unwrap_or(7).clamp(1, 7)],
+    };
+    amounts.iter().map(drawn).collect()
 }
 
 /// A duration: `850 ms`, `1.2 s`, `2 m 05 s`, `3 h 12 m`, `4 d 02 h`.
@@ -196,11 +212,22 @@ mod tests {
     fn something_is_never_nothing() {
         assert_eq!(dollars(usd("0.001"), 2, false), "<$0.01");
         assert_eq!(dollars(usd("-0.001"), 2, false), "-<$0.01");
+        assert_eq!(dollars(usd("0.001"), 2, true), "+<$0.01");
         assert_eq!(dollars(usd("0"), 2, true), "$0.00");
         assert_eq!(dollars(usd("1234.5"), 2, true), "+$1,234.50");
         assert_eq!(dollars(Usd::from_pico(i128::MIN), 2, false).chars().next(), Some('-'));
         assert_eq!(bar(1, u128::MAX, 10, true), "▏");
         assert_eq!(bar(1, 1, 3, false), "###");
+    }
+
+    #[test]
+    fn a_spark_tells_nothing_little_and_unknown_apart() {
+        let amounts = ["0", "0.000001", "50", "100"].map(|text| Some(usd(text)));
+        let amounts = [&amounts[..], &[None]].concat();
+        assert_eq!(spark(&amounts, true), "▁▂▅█?");
+        assert_eq!(spark(&amounts, false), "_.=#?");
+        assert_eq!(spark(&[Some(usd("0")); 3], true), "▁▁▁");
+        assert_eq!(spark(&[], true), "");
     }
 
     #[test]
@@ -212,6 +239,7 @@ mod tests {
             (0, 5, "0 %"),
             (1, 8, "12.5 %"),
             (-1, 8, "-12.5 %"),
+            (-8, 8, "-100 %"),
             (30, 10, "300.0 %"),
             (i128::MAX - 1, i128::MAX, ">99.9 %"),
         ] {

@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, Kind};
 use super::fit::{FitColumn, GAP, fit};
-use super::look::{Look, total_place};
+use super::look::{Look, Trend, total_place};
 use super::model::Table;
 use super::text::{cut_end, cut_start, tame, width, wrap, wrap_parts};
 use super::{Document, Report, Scope, Style, footer};
@@ -15,6 +15,27 @@ enum Paint {
     Bold,
     Dim,
     Yellow,
+    Red,
+    Green,
+    Cyan,
+}
+
+impl Paint {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Bold => "1",
+            Self::Dim => "2",
+            Self::Yellow => "33",
+            Self::Red => "31",
+            Self::Green => "32",
+            Self::Cyan => "36",
+        }
+    }
+
+    fn on(self, text: &str) -> String {
+        format!("\u{1b}[{}m{text}\u{1b}[0m", self.code())
+    }
 }
 
 /// Lines in the making.
@@ -30,23 +51,17 @@ impl Page {
 
     fn line(&mut self, line: &str, paint: Paint) {
         let line = line.trim_end();
-        let code = match paint {
-            Paint::Bold => "1",
-            Paint::Dim => "2",
-            Paint::Yellow => "33",
-            Paint::Plain => "",
-        };
-        if line.is_empty() || code.is_empty() || !self.style.color {
+        if line.is_empty() || paint.code().is_empty() || !self.style.color {
             self.text.push_str(line);
         } else {
-            self.text.extend(["\u{1b}[", code, "m", line, "\u{1b}[0m"]);
+            self.text.push_str(&paint.on(line));
         }
         self.text.push('\n');
     }
 
     /// Running text, wrapped.
     fn words(&mut self, words: &str, paint: Paint) {
-        for line in wrap(&tame(words), self.style.width) {
+        for line in wrap(&tame(&self.style.spelt(words)), self.style.width) {
             self.line(&line, paint);
         }
     }
@@ -62,14 +77,16 @@ impl Page {
         for (place, line) in lines.iter().enumerate() {
             let is_head = place == 0 || place > rows;
             let is_rule = place == 1 || place == rows;
-            let paint = if is_head {
-                Paint::Bold
+            if is_head {
+                self.line(line, Paint::Bold);
             } else if is_rule {
-                Paint::Dim
+                self.line(line, Paint::Dim);
+            } else if self.style.color {
+                let row = &table.rows()[place - 2];
+                self.line(&painted(line, row, &fit.columns, self.style), Paint::Plain);
             } else {
-                Paint::Plain
-            };
-            self.line(line, paint);
+                self.line(line, Paint::Plain);
+            }
         }
         if !fit.hidden.is_empty() {
             let hidden = fit.hidden.join(", ");
@@ -105,6 +122,9 @@ pub(super) fn report(report: &Report, style: Style) -> String {
     } else {
         page.table(&report.table, &report.scope);
     }
+    for sentence in &report.sentences {
+        page.words(sentence, Paint::Plain);
+    }
     page.foot(&report.scope, &report.notes);
     page.text
 }
@@ -112,12 +132,13 @@ pub(super) fn report(report: &Report, style: Style) -> String {
 /// A document as a block of fields, then its tables, then a footer.
 pub(super) fn document(document: &Document, style: Style) -> String {
     let mut page = Page::new(style);
-    let label = document.fields.iter().map(|field| width(field.title)).max().unwrap_or(0);
+    let label = document.fields.iter().map(|field| width(&style.spelt(field.title))).max().unwrap_or(0);
     let indent = label + GAP;
     for field in &document.fields {
         let value = Look::alone(&field.cell, &document.scope, style).text(&field.cell);
-        let fill = " ".repeat(label - width(field.title) + GAP);
-        let mut head = format!("{}{fill}", field.title);
+        let title = style.spelt(field.title);
+        let fill = " ".repeat(label - width(&title) + GAP);
+        let mut head = format!("{title}{fill}");
         for line in wrap(&value, style.width.saturating_sub(indent)) {
             page.line(&format!("{head}{line}"), Paint::Plain);
             head = " ".repeat(indent);
@@ -150,7 +171,8 @@ fn lines(table: &Table, columns: &[FitColumn], style: Style) -> Vec<String> {
     drawn.load_style(TableStyle::new().header_separator(rule));
     drawn.set_content_arrangement(ContentArrangement::Disabled);
     drawn.set_header(columns.iter().map(|column| {
-        comfy_table::Cell::new(cut_end(table.columns()[column.index].title, column.width, style.ellipsis()))
+        let title = style.spelt(table.columns()[column.index].title);
+        comfy_table::Cell::new(cut_end(&title, column.width, style.ellipsis()))
     }));
     for row in table.rows() {
         drawn.add_row(columns.iter().map(|column| written(column, &row[column.index], style)));
@@ -179,6 +201,33 @@ fn lines(table: &Table, columns: &[FitColumn], style: Style) -> Vec<String> {
         lines.insert(lines.len() - 1, lines[1].clone());
     }
     lines
+}
+
+/// A row's line with colour on the cells that mean more by it; each of them says the same without.
+fn painted(line: &str, row: &[Cell], columns: &[FitColumn], style: Style) -> String {
+    let mut painted = line.to_owned();
+    // From the right, so that what is already painted is past what is looked for.
+    let mut end = painted.len();
+    for column in columns.iter().rev() {
+        let text = written(column, &row[column.index], style);
+        let Some(paint) = paint_of(column, &row[column.index]) else { continue };
+        let Some(start) = painted[..end].rfind(&text).filter(|_| !text.is_empty()) else { continue };
+        painted.replace_range(start..start + text.len(), &paint.on(&text));
+        end = start;
+    }
+    painted
+}
+
+fn paint_of(column: &FitColumn, cell: &Cell) -> Option<Paint> {
+    match cell {
+        _ if column.kind.is_drawn() => Some(Paint::Cyan),
+        Cell::Unpriced => Some(Paint::Yellow),
+        Cell::Usd(usd) => match column.look.trend(*usd)? {
+            Trend::Up => Some(Paint::Red),
+            Trend::Down => Some(Paint::Green),
+        },
+        _ => None,
+    }
 }
 
 /// The cell's text, cut to its column: ids keep their end, everything else its start.

@@ -5,6 +5,7 @@ use crate::domain::{Timestamp, Usd};
 use chrono::NaiveDate;
 use insta::assert_snapshot;
 
+mod drawn;
 mod random;
 
 #[derive(Clone)]
@@ -56,6 +57,7 @@ fn report_of(rows: &[Spend]) -> Report {
     Report {
         scope: Scope {
             window: Some(Window::dates(day("2026-11-16"), day("2026-11-22"), zone).unwrap()),
+            against: None,
             zone: None,
             zone_source: Some("from ASMM_TZ".to_owned()),
             catalogue: Some("2026-11-20".to_owned()),
@@ -151,7 +153,7 @@ fn of_80_columns_in_colour() {
     assert_snapshot!(shown(&report_of(&sample()[..1]), style).replace('\u{1b}', "ESC"), @r##"
     ESC[1magent            last run              calls  input       cost   shareESC[0m
     ESC[2m────────────────────────────────────────────────────────────────────────────────ESC[0m
-    company-summary  …-9f00-1b2c3d4e5f60  12,034  48.2M  $1,234.57  95.6 %  ████████
+    company-summary  …-9f00-1b2c3d4e5f60  12,034  48.2M  $1,234.57  95.6 %  ESC[36m████████ESC[0m
     ESC[2m────────────────────────────────────────────────────────────────────────────────ESC[0m
     ESC[1mtotal                                 12,345  49.4M  $1,291.27   100 %ESC[0m
     ESC[2m2026-11-16 – 2026-11-22 (7 days) · Europe/Berlin (from ASMM_TZ) ·ESC[0m
@@ -175,7 +177,7 @@ fn nothing_says_what_to_do_next() {
 
     next: widen the range with `--days`, or load usage with `asmm import`
 
-    2026-11-16 – 2026-11-22 (7 days) · Europe/Berlin (from ASMM_TZ) · catalogue 2026-11-20
+    > 2026-11-16 – 2026-11-22 (7 days) · Europe/Berlin (from ASMM_TZ) · catalogue 2026-11-20
     "##);
     assert_snapshot!(report.to_text(Format::Csv, Style::plain(80)).unwrap(), @r##"
     agent,run_id,llm_calls,llm_tokens_input,estimated_cost_usd,share
@@ -236,17 +238,17 @@ fn csv_is_exact_and_runs_no_formula() {
 #[test]
 fn markdown_is_in_full_and_escaped() {
     assert_snapshot!(report_of(&sample()).to_text(Format::Markdown, Style::plain(1)).unwrap(), @r##"
-    | agent | last run | calls | input | cost | share |
-    | --- | --- | ---: | ---: | ---: | ---: |
-    | company-summary | 0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60 | 12,034 | 48,203,117 | $1,234.57 | 95.6 % |
-    | 日本語の要約エージェント | 0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60 | 300 | 1,200,450 | $56.70 | 4.4 % |
-    | 🚀 launch 👩‍🚀 crew | 0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60 | 10 | 999 | &lt;$0.01 | &lt;0.1 % |
-    | evil\\u{1b}\[31m\|name\\n | 0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60 | 1 | 0 | unpriced | – |
-    | **total** |  | **12,345** | **49,404,566** | **$1,291.27** | **100 %** |
+    | agent                     | last run                             |      calls |          input |          cost |     share |
+    | ------------------------- | ------------------------------------ | ---------: | -------------: | ------------: | --------: |
+    | company-summary           | 0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60 |     12,034 |     48,203,117 |     $1,234.57 |    95.6 % |
+    | 日本語の要約エージェント  | 0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60 |        300 |      1,200,450 |        $56.70 |     4.4 % |
+    | 🚀 launch 👩‍🚀 crew         | 0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60 |         10 |            999 |     &lt;$0.01 | &lt;0.1 % |
+    | evil\\u{1b}\[31m\|name\\n | 0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60 |          1 |              0 |      unpriced |         – |
+    | **total**                 |                                      | **12,345** | **49,404,566** | **$1,291.27** | **100 %** |
 
-    2026-11-16 – 2026-11-22 (7 days) · Europe/Berlin (from ASMM_TZ) · catalogue 2026-11-20 · >99.9 % of 12,345 calls priced
-
-    **Warning:** 1 call (<0.1 %) is unpriced and not in these sums: see `asmm prices missing`
+    > 2026-11-16 – 2026-11-22 (7 days) · Europe/Berlin (from ASMM_TZ) · catalogue 2026-11-20 · >99.9 % of 12,345 calls priced
+    >
+    > **Warning:** 1 call (<0.1 %) is unpriced and not in these sums: see `asmm prices missing`
     "##);
 }
 
@@ -320,16 +322,16 @@ fn a_document_is_fields_and_tables() {
 
     ### Calls
 
-    | operation | took | cost |
-    | --- | ---: | ---: |
-    | chat | 1.2 s | $0.0245375 |
+    | operation  |  took |       cost |
+    | ---------- | ----: | ---------: |
+    | chat       | 1.2 s | $0.0245375 |
     | embeddings | 80 ms | $0.0000200 |
 
     ### Steps
 
     none
 
-    Europe/Berlin
+    > Europe/Berlin
     "##);
     assert_snapshot!(document.to_text(Format::Json, Style::plain(80)).unwrap(), @r##"
     {"schema":"asmm.run/1","window":null,"time_zone":"Europe/Berlin","catalogue":null,"coverage":null,"run_id":"0197a6b2-5c1e-7d3a-9f00-1b2c3d4e5f60","started_at":"2026-11-20T12:00:05.250Z","completed_at":null,"estimated_cost_usd":"0.0245575","labels":{"team":"growth","customer":"x"},"calls":[{"operation":"chat","latency_ms":1290,"cost_usd":"0.0245375"},{"operation":"embeddings","latency_ms":80,"cost_usd":"0.00002"}],"steps":[]}

@@ -30,6 +30,8 @@ pub(crate) struct ConfigFile {
     pub schema: Option<String>,
     /// The time zone whose days reports show.
     pub tz: Option<String>,
+    /// Whether to draw with ASCII alone.
+    pub ascii: bool,
     /// The guard's policy.
     pub guard: Policy,
     /// How recorders work.
@@ -56,7 +58,7 @@ pub(crate) fn find(start: &Path) -> Result<(ConfigFile, Option<PathBuf>)> {
     }
     let mut config: ConfigFile = serde_yaml::from_str(&text).map_err(|e| {
         Error::input(format!("`{shown}`: {}", without_value(&e.to_string())))
-            .hint("it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`")
+            .hint("it may hold `database`, `schema`, `tz`, `ascii`, `guard`, `recorder` and `budgets`")
     })?;
     if let Some(file) = config.database.as_deref().and_then(|url| url.strip_prefix("sqlite:"))
         && let Some(folder) = path.parent()

@@ -38,6 +38,7 @@ mod sent;
 mod settle;
 mod spans;
 mod spend;
+mod spend_change;
 mod sqlite;
 
 pub use apply::Applied;
@@ -64,6 +65,7 @@ pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend, UsedBy};
 pub use schemas::Ledger;
 pub use spans::{PreparedSpans, TakenSpans};
 pub use spend::{Filter, SpendBy, SpendKey};
+pub use spend_change::ExplainedSpend;
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;

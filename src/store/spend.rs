@@ -199,14 +199,9 @@ impl Store {
         Ok(())
     }
 
-    async fn add_journal(
-        &self,
-        segment: &DaySegment,
-        by: SpendBy,
-        filter: &Filter,
-        spend: &mut BTreeMap<SpendKey, Totals>,
-    ) -> Result<()> {
-        for end in [segment.since, segment.until] {
+    /// Refuses ends of a range that cut a quarter of an hour of which calls are archived.
+    pub(super) async fn check_uncut(&self, ends: &[Timestamp]) -> Result<()> {
+        for &end in ends {
             if end.bucket_start() != end && self.has_archived_in(end.bucket()).await? {
                 return Err(Error::usage(format!(
                     "calls of the quarter of an hour from {} on are archived, so that it cannot be cut at {end}",
@@ -215,6 +210,17 @@ impl Store {
                 .hint("ask for whole quarters of an hour, or bring the calls back: `asmm runs archive --help`"));
             }
         }
+        Ok(())
+    }
+
+    async fn add_journal(
+        &self,
+        segment: &DaySegment,
+        by: SpendBy,
+        filter: &Filter,
+        spend: &mut BTreeMap<SpendKey, Totals>,
+    ) -> Result<()> {
+        self.check_uncut(&[segment.since, segment.until]).await?;
         let rows: Vec<SpendRow> = on_pool!(self, |pool| {
             sqlx::query_as(include_str!("../../queries/spend_by_journal.sql"))
                 .bind(segment.since)

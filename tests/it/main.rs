@@ -21,6 +21,7 @@ mod guard;
 mod laws;
 mod otlp;
 mod packaging;
+mod page;
 mod pooler;
 mod prompts;
 mod prompts_python;

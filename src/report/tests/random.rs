@@ -27,13 +27,17 @@ fn table(items: &[Item], kinds: &[(u8, u8)], totals: bool) -> Table {
     }
     for (&(kind, keep), key) in kinds.iter().zip(KEYS) {
         let column = |kind| Column::new(kind, key, "a head of words").keep(keep);
-        table = match kind % 7 {
+        table = match kind % 9 {
             0 => table.column(column(Kind::Text), |item| item.words.clone()),
             1 => table.column(column(Kind::Id), |item| Cell::id(&item.words)),
             2 => table.column(column(Kind::Tokens), |item| Cell::Tokens(item.count)),
             3 => table.column(column(Kind::Duration), |item| Cell::Millis(item.count)),
             4 => table.column(column(Kind::UsdExact), |item| Usd::from_pico(item.pico.into())),
             5 => table.column(Column::bar(""), |item| Cell::Count(item.count)),
+            6 => table.column(column(Kind::Usd).trend(), |item| Usd::from_pico(item.pico.into())),
+            7 => table.column(Column::spark("when"), |item| {
+                Cell::Series(vec![Some(Usd::from_pico(item.pico.into())); usize::from(keep) * 9])
+            }),
             _ => table.column(column(Kind::Share), |item| Cell::share_of_count(item.count, u64::MAX)),
         };
     }

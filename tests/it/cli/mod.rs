@@ -5,6 +5,7 @@ mod archive;
 mod config;
 mod days;
 mod doctor;
+mod explain;
 mod export;
 mod failing;
 mod focus;

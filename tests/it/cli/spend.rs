@@ -76,35 +76,35 @@ fn tables_fit_the_terminal() {
         wide(columns);
     }
     insta::assert_snapshot!(wide("80"), @r"
-    day         pipeline    agent       model                  cost   before  change
+    day         pipeline    agent       model                cost   before    change
     ────────────────────────────────────────────────────────────────────────────────
-    2026-03-10  enrichment  researcher  gpt-4o                $2.50  $0.2500  +$2.25
-    2026-03-10  enrichment  writer      claude-sonnet-4-…     $0.15  $0.0000  +$0.15
-    2026-03-10  enrichment  writer      gpt-4o                $0.50  $0.0000  +$0.50
-    2026-03-11  enrichment  researcher  gpt-4o                $1.00  $0.0000  +$1.00
-    2026-03-12  digest      –           llama-x            unpriced  $0.0000       –
-    2026-03-12  digest      –           gpt-4o             unpriced  $0.0000       –
+    2026-03-10  enrichment  researcher  gpt-4o              $2.50  $0.2500  ▲ +$2.25
+    2026-03-10  enrichment  writer      claude-sonnet-…     $0.15  $0.0000  ▲ +$0.15
+    2026-03-10  enrichment  writer      gpt-4o              $0.50  $0.0000  ▲ +$0.50
+    2026-03-11  enrichment  researcher  gpt-4o              $1.00  $0.0000  ▲ +$1.00
+    2026-03-12  digest      –           llama-x          unpriced  $0.0000         –
+    2026-03-12  digest      –           gpt-4o           unpriced  $0.0000         –
     ────────────────────────────────────────────────────────────────────────────────
-    total                                                     $4.15  $0.2500  +$3.90
+    total                                                   $4.15  $0.2500  ▲ +$3.90
     hidden at 80 columns: provider, calls, unpriced, input, of it cached, output, of
-    it reasoning, share
-    2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 ·
-    66.7 % of 6 calls priced
+    it reasoning, in %, share
+    2026-03-09 – 2026-03-15 (7 days) · against 2026-03-02 – 2026-03-08 (7 days) ·
+    UTC (the system's) · catalogue 2026-11-20 · 66.7 % of 6 calls priced
     2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
     ");
     insta::assert_snapshot!(wide("160"), @r"
-    day         pipeline    agent       model                      calls  unpriced   input  of it cached  output  of it reasoning      cost   before  change   share
-    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    2026-03-10  enrichment  researcher  gpt-4o                         1         0    1.0M             0       0                0     $2.50  $0.2500  +$2.25  60.2 %
-    2026-03-10  enrichment  writer      claude-sonnet-4-5-202509…      1         0    1.0K          1.0K   10.0K                0     $0.15  $0.0000  +$0.15   3.6 %
-    2026-03-10  enrichment  writer      gpt-4o                         1         0  200.0K             0       0                0     $0.50  $0.0000  +$0.50  12.0 %
-    2026-03-11  enrichment  researcher  gpt-4o                         1         0  400.0K             0       0                0     $1.00  $0.0000  +$1.00  24.1 %
-    2026-03-12  digest      –           llama-x                        1         1    5.0K             0       7                7  unpriced  $0.0000       –       –
-    2026-03-12  digest      –           gpt-4o                         1         1       0             0       0                0  unpriced  $0.0000       –       –
-    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-    total                                                              6         2    1.6M          1.0K   10.0K                7     $4.15  $0.2500  +$3.90   100 %
-    hidden at 160 columns: provider
-    2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 · 66.7 % of 6 calls priced
+    day         pipeline    agent       model                       calls  unpriced   input  of it cached  output      cost   before    change        in %   share
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    2026-03-10  enrichment  researcher  gpt-4o                          1         0    1.0M             0       0     $2.50  $0.2500  ▲ +$2.25    +900.0 %  60.2 %
+    2026-03-10  enrichment  writer      claude-sonnet-4-5-20250929      1         0    1.0K          1.0K   10.0K     $0.15  $0.0000  ▲ +$0.15           –   3.6 %
+    2026-03-10  enrichment  writer      gpt-4o                          1         0  200.0K             0       0     $0.50  $0.0000  ▲ +$0.50           –  12.0 %
+    2026-03-11  enrichment  researcher  gpt-4o                          1         0  400.0K             0       0     $1.00  $0.0000  ▲ +$1.00           –  24.1 %
+    2026-03-12  digest      –           llama-x                         1         1    5.0K             0       7  unpriced  $0.0000         –           –       –
+    2026-03-12  digest      –           gpt-4o                          1         1       0             0       0  unpriced  $0.0000         –           –       –
+    ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    total                                                               6         2    1.6M          1.0K   10.0K     $4.15  $0.2500  ▲ +$3.90  +1,560.1 %   100 %
+    hidden at 160 columns: provider, of it reasoning
+    2026-03-09 – 2026-03-15 (7 days) · against 2026-03-02 – 2026-03-08 (7 days) · UTC (the system's) · catalogue 2026-11-20 · 66.7 % of 6 calls priced
     2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
     ");
 }
@@ -115,13 +115,14 @@ fn every_format_says_the_same() {
     insta::assert_snapshot!(both.snapshot(&spend("agent", &[])), @r"
     exit: 0
     --- stdout ---
-    agent       calls  unpriced   input  of it cached  output  of it reasoning      cost   share
-    ────────────────────────────────────────────────────────────────────────────────────────────
-    researcher      2         0    1.4M             0       0                0     $3.50  84.3 %
-    writer          2         0  201.0K          1.0K   10.0K                0     $0.65  15.7 %
-    –               2         2    5.0K             0       7                7  unpriced       –
-    ────────────────────────────────────────────────────────────────────────────────────────────
-    total           6         2    1.6M          1.0K   10.0K                7     $4.15   100 %
+    agent       calls  unpriced   input  of it cached  output      cost   share  when
+    ────────────────────────────────────────────────────────────────────────────────────────────────────
+    researcher      2         0    1.4M             0       0     $3.50  84.3 %  ▁█▄▁▁▁▁  ██████████████
+    writer          2         0  201.0K          1.0K   10.0K     $0.65  15.7 %  ▁█▁▁▁▁▁  ██▋
+    –               2         2    5.0K             0       7  unpriced       –  ▁▁▁?▁▁▁
+    ────────────────────────────────────────────────────────────────────────────────────────────────────
+    total           6         2    1.6M          1.0K   10.0K     $4.15   100 %
+    hidden at 100 columns: of it reasoning
     2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 ·
     66.7 % of 6 calls priced
     2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
@@ -139,15 +140,17 @@ fn every_format_says_the_same() {
     insta::assert_snapshot!(both.snapshot(&spend("pipeline", &["--format", "markdown"])), @r"
     exit: 0
     --- stdout ---
-    | pipeline | calls | unpriced | input | of it cached | output | of it reasoning | cost | share |
-    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | enrichment | 4 | 0 | 1,601,013 | 1,000 | 10,000 | 0 | $4.15 | 100 % |
-    | digest | 2 | 2 | 5,000 | 0 | 7 | 7 | unpriced | – |
-    | **total** | **6** | **2** | **1,606,013** | **1,000** | **10,007** | **7** | **$4.15** | **100 %** |
+    ### Spend by pipeline
 
-    2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 · 66.7 % of 6 calls priced
+    | pipeline   | calls | unpriced |         input | of it cached |     output | of it reasoning |      cost |     share | when    |
+    | ---------- | ----: | -------: | ------------: | -----------: | ---------: | --------------: | --------: | --------: | ------- |
+    | enrichment |     4 |        0 |     1,601,013 |        1,000 |     10,000 |               0 |     $4.15 |     100 % | ▁█▃▁▁▁▁ |
+    | digest     |     2 |        2 |         5,000 |            0 |          7 |               7 |  unpriced |         – | ▁▁▁?▁▁▁ |
+    | **total**  | **6** |    **2** | **1,606,013** |    **1,000** | **10,007** |           **7** | **$4.15** | **100 %** |         |
 
-    **Warning:** 2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
+    > 2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 · 66.7 % of 6 calls priced
+    >
+    > **Warning:** 2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
     --- stderr ---
     ");
     insta::assert_snapshot!(both.snapshot(&spend("pipeline", &["--format", "json", "--by", "day"])), @r#"
@@ -291,16 +294,16 @@ fn comparing_puts_the_same_weekday_side_by_side() {
     insta::assert_snapshot!(both.snapshot(&spend("daily", &["--compare", "previous"])), @r"
     exit: 0
     --- stdout ---
-    day         calls  unpriced   input  of it cached  output      cost   before  change   share
+    day         calls  unpriced   input  output      cost   before    change        in %   share
     ────────────────────────────────────────────────────────────────────────────────────────────
-    2026-03-10      3         0    1.2M          1.0K   10.0K     $3.15  $0.2500  +$2.90  75.9 %
-    2026-03-11      1         0  400.0K             0       0     $1.00  $0.0000  +$1.00  24.1 %
-    2026-03-12      2         2    5.0K             0       7  unpriced  $0.0000       –       –
+    2026-03-10      3         0    1.2M   10.0K     $3.15  $0.2500  ▲ +$2.90  +1,160.1 %  75.9 %
+    2026-03-11      1         0  400.0K       0     $1.00  $0.0000  ▲ +$1.00           –  24.1 %
+    2026-03-12      2         2    5.0K       7  unpriced  $0.0000         –           –       –
     ────────────────────────────────────────────────────────────────────────────────────────────
-    total           6         2    1.6M          1.0K   10.0K     $4.15  $0.2500  +$3.90   100 %
-    hidden at 100 columns: of it reasoning
-    2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 ·
-    66.7 % of 6 calls priced
+    total           6         2    1.6M   10.0K     $4.15  $0.2500  ▲ +$3.90  +1,560.1 %   100 %
+    hidden at 100 columns: of it cached, of it reasoning
+    2026-03-09 – 2026-03-15 (7 days) · against 2026-03-02 – 2026-03-08 (7 days) · UTC (the system's) ·
+    catalogue 2026-11-20 · 66.7 % of 6 calls priced
     2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
     --- stderr ---
     ");

@@ -177,27 +177,27 @@ fn what_waits_is_shown() {
     insta::assert_snapshot!(shown(&["--format", "markdown"]), @r"
     exit: 0
     --- stdout ---
-    - **ledger**: postgres://127.0.0.1:9/ops (schema asmm)
+    - **ledger**: postgres\://127.0.0.1:9/ops (schema asmm)
     - **spool**: [dir]/home/.local/state/asmm/spool/[ledger]
     - **verdict**: 3 events wait
 
     ### what waits
 
-    | ledger | events | oldest | bytes | segments | in use | set aside |
-    | --- | ---: | --- | ---: | ---: | ---: | ---: |
-    | postgres://127.0.0.1:9/ops (schema asmm) | 2 | 2026-03-15 12:00:00 | 849 | 1 | 0 | 3 |
-    | postgres://127.0.0.1:9/other (schema asmm) | 1 | 2026-03-15 12:00:00 | 144 | 1 | 0 | 0 |
+    | ledger                                      | events | oldest              | bytes | segments | in use | set aside |
+    | ------------------------------------------- | -----: | ------------------- | ----: | -------: | -----: | --------: |
+    | postgres\://127.0.0.1:9/ops (schema asmm)   |      2 | 2026-03-15 12:00:00 |   849 |        1 |      0 |         3 |
+    | postgres\://127.0.0.1:9/other (schema asmm) |      1 | 2026-03-15 12:00:00 |   144 |        1 |      0 |         0 |
 
     ### what was set aside for this ledger
 
-    | why | events | last |
-    | --- | ---: | --- |
-    | 12 damaged bytes at byte 0 of \`000000000001.spool\` | 1 | 2026-03-15 11:00:00 |
-    | run \`r\` is already finished as \`failed\` | 2 | 2026-03-15 11:00:00 |
+    | why                                                  | events | last                |
+    | ---------------------------------------------------- | -----: | ------------------- |
+    | 12 damaged bytes at byte 0 of \`000000000001.spool\` |      1 | 2026-03-15 11:00:00 |
+    | run \`r\` is already finished as \`failed\`          |      2 | 2026-03-15 11:00:00 |
 
-    UTC (the system's)
-
-    `asmm spool drain --set-aside` tries them again; they are in `[dir]/home/.local/state/asmm/spool/[ledger]/aside.jsonl`
+    > UTC (the system's)
+    >
+    > `asmm spool drain --set-aside` tries them again; they are in `[dir]/home/.local/state/asmm/spool/[ledger]/aside.jsonl`
     --- stderr ---
     ");
     assert!(!shown(&[]).contains("hunter2"));
@@ -516,7 +516,7 @@ fn a_full_spool_takes_nothing_more() {
     --- stdout ---
     --- stderr ---
     error: `[dir]/asmm.yaml`: recorder.spool_max_bytes: invalid type: string, expected u64 at line 1 column 29
-    hint: it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`
+    hint: it may hold `database`, `schema`, `tz`, `ascii`, `guard`, `recorder` and `budgets`
     ");
 }
 

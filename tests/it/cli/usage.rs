@@ -97,6 +97,7 @@ fn the_help_reads_well() {
       demo     See what asmm shows, on a slice of real production traces
       migrate  Bring the ledger's schema up to date, and the price catalogue in
       spend    What was spent: by day, agent, model or pipeline
+      report   A page to hand around: charts and tables of the spend in one HTML file
       runs     Runs: the most expensive, one in detail, and recording them from the shell
       prices   The price catalogue
       prompts  Prompts: versions that never change, labels that move, and what was sent
@@ -120,6 +121,8 @@ fn the_help_reads_well() {
           --schema <NAME>   The Postgres schema that holds the ledger [default: from asmm.yaml, else
                             asmm] [env: ASMM_SCHEMA=]
           --color <WHEN>    When to use colour [default: auto] [possible values: auto, always, never]
+          --ascii           Draw with ASCII alone, where a terminal or a mail shows nothing else [env:
+                            ASMM_ASCII]
     ");
     insta::assert_snapshot!(sandbox.run(&["spend", "daily", "-h"]).success(), @r"
     Spend per local day
@@ -159,6 +162,8 @@ fn the_help_reads_well() {
           --schema <NAME>   The Postgres schema that holds the ledger [default: from asmm.yaml, else
                             asmm] [env: ASMM_SCHEMA=]
           --color <WHEN>    When to use colour [default: auto] [possible values: auto, always, never]
+          --ascii           Draw with ASCII alone, where a terminal or a mail shows nothing else [env:
+                            ASMM_ASCII]
     ");
     insta::assert_snapshot!(sandbox.run(&["runs", "exec", "-h"]).success(), @r"
     Run a command as a run, and finish with its status
@@ -184,6 +189,8 @@ fn the_help_reads_well() {
           --schema <NAME>   The Postgres schema that holds the ledger [default: from asmm.yaml, else
                             asmm] [env: ASMM_SCHEMA=]
           --color <WHEN>    When to use colour [default: auto] [possible values: auto, always, never]
+          --ascii           Draw with ASCII alone, where a terminal or a mail shows nothing else [env:
+                            ASMM_ASCII]
     ");
 }
 
@@ -323,15 +330,15 @@ fn a_bad_settings_file_is_named() {
     exit: 1
     --- stdout ---
     --- stderr ---
-    error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`, `guard`, `recorder`, `budgets`
-    hint: it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`
+    error: `[dir]/asmm.yaml`: unknown field `databse`, expected one of `database`, `schema`, `tz`, `ascii`, `guard`, `recorder`, `budgets`
+    hint: it may hold `database`, `schema`, `tz`, `ascii`, `guard`, `recorder` and `budgets`
     ");
     insta::assert_snapshot!(with("database: [1\n"), @r"
     exit: 1
     --- stdout ---
     --- stderr ---
     error: `[dir]/asmm.yaml`: database: invalid type: sequence, expected a string at line 1 column 11
-    hint: it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`
+    hint: it may hold `database`, `schema`, `tz`, `ascii`, `guard`, `recorder` and `budgets`
     ");
     insta::assert_snapshot!(with("tz: Moon\n"), @r"
     exit: 2

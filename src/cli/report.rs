@@ -1,0 +1,420 @@
+//! `asmm report`: one page to hand around, with charts and tables.
+
+use super::args::{FilterArgs, WindowArgs};
+use super::columns::{cost_cell, share_cell, spend_columns};
+use super::context::{Ctx, Exit, say};
+use crate::domain::{Timestamp, Usd, Window};
+use crate::error::{Error, Result};
+use crate::report::{
+    Cell, Chart, Column, Document, Figure, Kind, OTHERS, Page, Scope, Series, Table, UNKNOWN, Unit, shown_usd,
+};
+use crate::store::{Filter, Run, RunOrder, RunTotals, SpendBy, SpendKey, Store, Totals};
+use chrono::{NaiveDate, TimeDelta};
+use clap::{Args, ValueEnum};
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A page to hand around: charts and tables of the spend in one HTML file
+///
+/// The file is whole in itself: no script, nothing from the network, light and dark, and it prints.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Write the page to this file, or to stdout (-); it appears when it is complete
+    #[arg(long, value_name = "FILE")]
+    html: PathBuf,
+    /// Replace the file if it is there already
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    window: WindowArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// What the columns of the first chart consist of
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Stack::Agent)]
+    stack: Stack,
+    /// How many runs to show
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// The page's title
+    #[arg(long, value_name = "TEXT", default_value = "LLM spend")]
+    title: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stack {
+    /// What each agent spent
+    Agent,
+    /// What was spent on each model
+    Model,
+    /// What each pipeline spent
+    Pipeline,
+}
+
+/// Days shown when no range is given.
+const DEFAULT_DAYS: u32 = 30;
+/// More columns would be too thin: a longer range has several days in one.
+const COLUMNS: i64 = 186;
+/// So many parts of a column have a colour of their own.
+const PARTS: usize = OTHERS;
+/// So many bars a chart has.
+const BARS: usize = 10;
+
+/// What the page shows.
+struct Found {
+    window: Window,
+    /// By day and what columns consist of.
+    stacked: BTreeMap<SpendKey, Totals>,
+    agents: Vec<Row>,
+    models: Vec<Row>,
+    pipelines: Vec<Row>,
+    total: Totals,
+    previous: Totals,
+    runs: Vec<Run>,
+    all_runs: RunTotals,
+    now: Timestamp,
+}
+
+/// One row of a table of spend, and what its share is of.
+struct Row {
+    key: SpendKey,
+    totals: Totals,
+    whole: Usd,
+}
+
+pub(crate) async fn run(ctx: &Ctx, args: ReportArgs) -> Result<Exit> {
+    let to_stdout = args.html.as_os_str() == "-";
+    if !to_stdout {
+        check_free(&args.html, args.force)?;
+    }
+    let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
+    let store = ctx.store().await?;
+    let found = find(ctx, &store, &window, &args).await?;
+    let scope = ctx.scope(&store, Some(window), zone, Some(&found.total)).await?;
+    let page = page(&found, scope, &args);
+    if to_stdout {
+        ctx.print_page(&page)?;
+        return Ok(Exit::Fine);
+    }
+    write_whole(&page, &args.html, args.force)?;
+    say(&format!("written to {}", args.html.display()));
+    Ok(Exit::Fine)
+}
+
+async fn find(ctx: &Ctx, store: &Store, window: &Window, args: &ReportArgs) -> Result<Found> {
+    let filter = args.filter.filter();
+    let nothing = SpendBy::default();
+    let stack = match args.stack {
+        Stack::Agent => SpendBy { agent: true, ..nothing },
+        Stack::Model => SpendBy { model: true, ..nothing },
+        Stack::Pipeline => SpendBy { pipeline: true, ..nothing },
+    };
+    let whole = |spend: BTreeMap<SpendKey, Totals>| spend.into_values().fold(Totals::default(), plus);
+    let total = whole(store.spend(window, nothing, &filter).await?);
+    Ok(Found {
+        window: *window,
+        stacked: store.spend(window, SpendBy { day: true, ..stack }, &filter).await?,
+        agents: rows(store, window, SpendBy { agent: true, ..nothing }, &filter, total.cost).await?,
+        models: rows(store, window, SpendBy { model: true, ..nothing }, &filter, total.cost).await?,
+        pipelines: rows(store, window, SpendBy { pipeline: true, ..nothing }, &filter, total.cost).await?,
+        total,
+        previous: whole(store.spend(&window.previous()?, nothing, &filter).await?),
+        runs: store.runs(window, &filter, None, RunOrder::Cost, args.limit).await?,
+        all_runs: store.run_totals(window, &filter, None).await?,
+        now: ctx.clock.now(),
+    })
+}
+
+fn plus(mut sum: Totals, totals: Totals) -> Totals {
+    sum += totals;
+    sum
+}
+
+/// The most expensive first.
+async fn rows(store: &Store, window: &Window, by: SpendBy, filter: &Filter, whole: Usd) -> Result<Vec<Row>> {
+    let spend = store.spend(window, by, filter).await?;
+    let mut rows: Vec<Row> = spend.into_iter().map(|(key, totals)| Row { key, totals, whole }).collect();
+    rows.sort_by(|a, b| (Reverse(a.totals.cost), &a.key).cmp(&(Reverse(b.totals.cost), &b.key)));
+    Ok(rows)
+}
+
+fn page(found: &Found, scope: Scope, args: &ReportArgs) -> Page {
+    let total = Row { key: SpendKey::default(), totals: found.total, whole: found.total.cost };
+    let mut days: BTreeMap<Option<NaiveDate>, Totals> = BTreeMap::new();
+    for (key, totals) in &found.stacked {
+        *days.entry(key.day).or_default() += *totals;
+    }
+    let daily: Vec<Row> = days
+        .into_iter()
+        .map(|(day, totals)| Row { key: SpendKey { day, ..SpendKey::default() }, totals, whole: total.whole })
+        .collect();
+    let document = facts(found, Document::new("asmm.report/1", scope))
+        .section("daily", "By day", spend_table(&daily, &total))
+        .section("agent", "By agent", spend_table(&found.agents, &total))
+        .section("model", "By model", spend_table(&found.models, &total))
+        .section("pipeline", "By pipeline", spend_table(&found.pipelines, &total))
+        .section("runs", "Most expensive runs", run_table(found));
+    let mut page = Page { title: args.title.clone(), figures: figures(found, args.stack), document };
+    let shown = u64::try_from(found.runs.len()).unwrap_or(u64::MAX);
+    if shown < found.all_runs.runs {
+        page.document.notes.push(format!(
+            "Of {} runs that started in the range the {shown} most expensive are shown; the total is that of all.",
+            found.all_runs.runs
+        ));
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    page.document.notes.push(format!("Written by asmm {version} at {}.", found.now));
+    page
+}
+
+/// The large numbers at the top.
+fn facts(found: &Found, document: Document) -> Document {
+    let Totals { llm_calls: calls, unpriced_calls: unpriced, .. } = found.total;
+    let priced = calls.saturating_sub(unpriced);
+    let change = match found.previous.cost {
+        // Nothing to compare with, or nothing known of it.
+        Usd::ZERO => Cell::Missing,
+        before => {
+            let change = found.total.cost - before;
+            let arrow = match change.cmp(&Usd::ZERO) {
+                Ordering::Greater => "▲ ",
+                Ordering::Less => "▼ ",
+                Ordering::Equal => "",
+            };
+            Cell::text(format!("{arrow}{}", shown_usd(change, before, true)))
+        }
+    };
+    document
+        .field("total_cost", "spent", cost_cell(&found.total))
+        .field("total_change", "change from before", change)
+        .field("total_calls", "calls", Cell::Count(calls))
+        .field("total_priced", "calls priced", Cell::share_of_count(priced, calls))
+        .field("total_input", "input tokens", Cell::Tokens(found.total.llm_tokens_input()))
+        .field("total_output", "output tokens", Cell::Tokens(found.total.llm_tokens_output()))
+}
+
+fn name(value: Option<&String>) -> Cell {
+    match value.map(String::as_str) {
+        None => Cell::Blank,
+        Some("") => Cell::Missing,
+        Some(name) => Cell::text(name),
+    }
+}
+
+fn spend_table(rows: &[Row], total: &Row) -> Table {
+    let has = |part: fn(&SpendKey) -> bool| rows.iter().any(|row| part(&row.key));
+    let text = |key, title| Column::new(Kind::Text, key, title);
+    let table = Table::of(rows)
+        .totals(total)
+        .column_if(has(|key| key.day.is_some()), Column::new(Kind::Day, "day", "day"), |r: &Row| r.key.day)
+        .column_if(has(|key| key.pipeline.is_some()), text("pipeline", "pipeline"), |r: &Row| {
+            name(r.key.pipeline.as_ref())
+        })
+        .column_if(has(|key| key.agent.is_some()), text("agent", "agent"), |r: &Row| {
+            name(r.key.agent.as_ref())
+        })
+        .column_if(has(|key| key.model.is_some()), text("model", "model"), |r: &Row| {
+            name(r.key.model.as_ref())
+        })
+        .column_if(has(|key| key.provider.is_some()), text("provider", "provider"), |r: &Row| {
+            name(r.key.provider.as_ref())
+        });
+    spend_columns(table, &total.totals, |r: &Row| &r.totals)
+        .column(Column::new(Kind::Share, "share", "share"), |r: &Row| share_cell(&r.totals, r.whole))
+        .done()
+}
+
+/// A run, or the sum of all of them.
+struct RunRow<'a> {
+    run: Option<&'a Run>,
+    totals: Totals,
+    whole: Usd,
+}
+
+fn run_table(found: &Found) -> Table {
+    let whole = found.all_runs.totals.cost;
+    let rows: Vec<RunRow> =
+        found.runs.iter().map(|run| RunRow { run: Some(run), totals: run.totals, whole }).collect();
+    let total = RunRow { run: None, totals: found.all_runs.totals, whole };
+    let cell = |row: &RunRow, cell: fn(&Run) -> Cell| row.run.map_or(Cell::Blank, cell);
+    let table = Table::of(&rows)
+        .totals(&total)
+        .column(Column::new(Kind::Id, "run_id", "run"), |r: &RunRow| cell(r, |run| Cell::id(run.run_id)))
+        .column(Column::new(Kind::Text, "pipeline", "pipeline"), |r: &RunRow| {
+            cell(r, |run| Cell::text(&run.pipeline))
+        })
+        .column(Column::new(Kind::Text, "status", "status"), |r: &RunRow| {
+            cell(r, |run| Cell::text(run.status.code()))
+        })
+        .column(Column::new(Kind::Time, "started_at", "started"), |r: &RunRow| {
+            cell(r, |run| Cell::Time(run.started_at))
+        });
+    spend_columns(table, &total.totals, |r: &RunRow| &r.totals)
+        .column(Column::new(Kind::Share, "share", "share"), |r: &RunRow| share_cell(&r.totals, r.whole))
+        .done()
+}
+
+fn figures(found: &Found, stack: Stack) -> Vec<Figure> {
+    if found.total.llm_calls == 0 {
+        return Vec::new();
+    }
+    let days = Days::of(&found.window);
+    let mut figures = vec![spend_by_day(found, stack, &days), calls_by_day(found, &days)];
+    let models = found.models.iter().map(|row| {
+        let (model, provider) = (row.key.model.as_deref(), row.key.provider.as_deref());
+        (spelt(model.or(provider)), row.totals.cost)
+    });
+    figures.extend(bars("Spend by model", models));
+    let runs = found.runs.iter().map(|run| {
+        let id = run.run_id.to_string();
+        let end = id.len().saturating_sub(8);
+        (format!("{} …{}", run.pipeline, &id[end..]), run.totals.cost)
+    });
+    figures.extend(bars("Most expensive runs", runs));
+    figures
+}
+
+/// The columns of charts: the days of a range, several in one where there are too many.
+struct Days {
+    first: NaiveDate,
+    each: i64,
+    labels: Vec<String>,
+}
+
+impl Days {
+    fn of(window: &Window) -> Self {
+        let (first, last) = window.days();
+        let days = (last - first).num_days() + 1;
+        let each = (days + COLUMNS - 1) / COLUMNS;
+        let columns = (days + each - 1) / each;
+        let starts =
+            (0..columns).filter_map(|column| first.checked_add_signed(TimeDelta::days(column * each)));
+        let format = if days > 366 { "%-d %b %Y" } else { "%-d %b" };
+        let labels = starts.map(|day| day.format(format).to_string()).collect();
+        Self { first, each, labels }
+    }
+
+    fn column(&self, day: Option<NaiveDate>) -> usize {
+        day.map_or(0, |day| usize::try_from((day - self.first).num_days() / self.each).unwrap_or(0))
+    }
+
+    /// `by day`, or what is in one column.
+    fn by(&self) -> String {
+        if self.each == 1 { "by day".to_owned() } else { format!("by {} days", self.each) }
+    }
+}
+
+fn spend_by_day(found: &Found, stack: Stack, days: &Days) -> Figure {
+    let rows = match stack {
+        Stack::Agent => &found.agents,
+        Stack::Model => &found.models,
+        Stack::Pipeline => &found.pipelines,
+    };
+    // A part of its own for the most expensive, and one for all others.
+    let own: HashMap<SpendKey, usize> =
+        rows.iter().take(PARTS).enumerate().map(|(place, row)| (row.key.clone(), place)).collect();
+    let mut series: Vec<Series> = rows
+        .iter()
+        .take(PARTS)
+        .enumerate()
+        .map(|(colour, row)| {
+            let key = &row.key;
+            let name = key.agent.as_ref().or(key.model.as_ref()).or(key.pipeline.as_ref());
+            Series { name: spelt(name.map(String::as_str)), values: vec![0; days.labels.len()], colour }
+        })
+        .collect();
+    if rows.len() > PARTS {
+        let name = format!("{} others", rows.len() - PARTS);
+        series.push(Series { name, values: vec![0; days.labels.len()], colour: OTHERS });
+    }
+    for (key, totals) in &found.stacked {
+        let part = own.get(&SpendKey { day: None, ..key.clone() }).copied().unwrap_or(PARTS);
+        let values = series.get_mut(part).map(|series| &mut series.values);
+        if let Some(value) = values.and_then(|values| values.get_mut(days.column(key.day))) {
+            *value += totals.cost.pico().unsigned_abs();
+        }
+    }
+    let of = match stack {
+        Stack::Agent => "agent",
+        Stack::Model => "model",
+        Stack::Pipeline => "pipeline",
+    };
+    let title = format!("Spend {} and {of}", days.by());
+    let summary = format!(
+        "{title}: {} in all. The table “By day” has the numbers.",
+        shown_usd(found.total.cost, Usd::ZERO, false)
+    );
+    Figure { title, summary, chart: Chart::Columns { labels: days.labels.clone(), series, unit: Unit::Usd } }
+}
+
+fn calls_by_day(found: &Found, days: &Days) -> Figure {
+    let empty = || vec![0_u128; days.labels.len()];
+    let (mut priced, mut unpriced) = (empty(), empty());
+    for (key, totals) in &found.stacked {
+        let column = days.column(key.day);
+        if let (Some(priced), Some(unpriced)) = (priced.get_mut(column), unpriced.get_mut(column)) {
+            *priced += u128::from(totals.llm_calls.saturating_sub(totals.unpriced_calls));
+            *unpriced += u128::from(totals.unpriced_calls);
+        }
+    }
+    let title = format!("Calls {}, and how many have a price", days.by());
+    let summary =
+        format!("{title}: {} of {} calls have none.", found.total.unpriced_calls, found.total.llm_calls);
+    let series = vec![
+        Series { name: "priced".to_owned(), values: priced, colour: 0 },
+        Series { name: "without a price".to_owned(), values: unpriced, colour: UNKNOWN },
+    ];
+    Figure {
+        title,
+        summary,
+        chart: Chart::Columns { labels: days.labels.clone(), series, unit: Unit::Count },
+    }
+}
+
+/// The largest amounts as bars; none where nothing is known to have cost anything.
+fn bars(title: &str, amounts: impl Iterator<Item = (String, Usd)>) -> Option<Figure> {
+    let rows: Vec<(String, u128)> = amounts
+        .filter(|(_, cost)| *cost > Usd::ZERO)
+        .take(BARS)
+        .map(|(name, cost)| (name, cost.pico().unsigned_abs()))
+        .collect();
+    let first = rows.first()?.0.clone();
+    let summary = format!("{title}, the largest {} first: {first}.", rows.len());
+    Some(Figure { title: title.to_owned(), summary, chart: Chart::Bars { rows, unit: Unit::Usd } })
+}
+
+/// A name, or what stands for none.
+fn spelt(name: Option<&str>) -> String {
+    name.filter(|name| !name.is_empty()).unwrap_or("without a name").to_owned()
+}
+
+/// Refuses a file that is there, unless it may be replaced.
+fn check_free(path: &Path, force: bool) -> Result<()> {
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(Error::usage(format!("`{}` is there already", path.display()))
+            .hint("name another file, or replace it with --force"));
+    }
+    Ok(())
+}
+
+/// Writes beside the file and renames, so that a file of that name is always whole.
+fn write_whole(page: &Page, path: &Path, force: bool) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.part", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let failed = |e| Error::io(format!("`{}` cannot be written", path.display()), e);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&beside).map_err(failed)?;
+    let written = page
+        .write(&mut file)
+        .and_then(|()| file.flush().and_then(|()| file.sync_all()).map_err(failed))
+        // Somebody may have made it meanwhile.
+        .and_then(|()| check_free(path, force))
+        .and_then(|()| std::fs::rename(&beside, path).map_err(failed));
+    if written.is_err() {
+        // What went wrong is said; the rest of it is of no use to anybody.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
