@@ -39,6 +39,7 @@ mod settle;
 mod spans;
 mod spend;
 mod sqlite;
+mod watch;
 
 pub use apply::Applied;
 pub use archive::{ARCHIVED_CALLS, Archivable, ArchiveLine, Archived, Restored};
@@ -64,6 +65,7 @@ pub use runs::{ModelSpend, RunOrder, RunTotals, StepSpend, UsedBy};
 pub use schemas::Ledger;
 pub use spans::{PreparedSpans, TakenSpans};
 pub use spend::{Filter, SpendBy, SpendKey};
+pub use watch::{HourSpend, Matters, SampledRun, SeriesOf, UnscannedCalls, WatchedRun};
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
