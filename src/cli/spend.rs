@@ -1,5 +1,7 @@
 //! `asmm spend`: what was spent, by day, agent, model and pipeline.
 
+mod check;
+
 use super::args::{FilterArgs, OutputArgs, SchemasArgs, WindowArgs};
 use super::columns::{cost_cell, known_cost, share_cell, spend_columns};
 use super::context::{Ctx, Exit, Ledgers, say};
@@ -23,6 +25,7 @@ pub(crate) enum SpendCommand {
     Model(SpendArgs),
     /// Spend per pipeline
     Pipeline(SpendArgs),
+    Check(check::CheckArgs),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +108,7 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
         SpendCommand::Agent(args) => ("asmm.spend_agent/1", Dimension::Agent, args),
         SpendCommand::Model(args) => ("asmm.spend_model/1", Dimension::Model, args),
         SpendCommand::Pipeline(args) => ("asmm.spend_pipeline/1", Dimension::Pipeline, args),
+        SpendCommand::Check(args) => return check::run(ctx, args).await,
     };
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let by = dimensions(first, &args.by);
