@@ -6,6 +6,7 @@ use crate::support::Sandbox;
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
@@ -94,21 +95,106 @@ fn ended(sandbox: &Sandbox, code: i32, more: &[&str]) -> Value {
 #[test]
 fn what_is_ordinary_is_not_called() {
     let both = both();
-    insta::assert_snapshot!(both.snapshot(&CHECK), @"");
+    insta::assert_snapshot!(both.snapshot(&CHECK), @r"
+    exit: 0
+    --- stdout ---
+    verdict    nothing is out of the ordinary: no spend is large enough to be
+    looked at  0 series of 1 USD or more; 0 runs
+
+    2026-03-16 – 2026-03-17 (2 days) · UTC (the system's) · catalogue 2026-11-20
+    --- stderr ---
+    ");
     History::default().office(2).load(&both);
-    insta::assert_snapshot!(both.snapshot(&CHECK), @"");
+    insta::assert_snapshot!(both.snapshot(&CHECK), @r"
+    exit: 0
+    --- stdout ---
+    verdict    nothing is called: the history is too short to say what is usual
+    looked at  3 series of 1 USD or more (3 with too short a history); 16 runs (16 of pipelines with too
+               few earlier runs)
+
+    2026-03-16 – 2026-03-17 (2 days) · UTC (the system's) · catalogue 2026-11-20 ·
+    100 % of 16 calls priced
+    --- stderr ---
+    ");
     let both = self::both();
     History::default().office(56).load(&both);
-    insta::assert_snapshot!(both.snapshot(&CHECK), @"");
+    insta::assert_snapshot!(both.snapshot(&CHECK), @r"
+    exit: 0
+    --- stdout ---
+    verdict    nothing is out of the ordinary
+    looked at  3 series of 1 USD or more, with 56 days before; 16 runs
+
+    2026-03-16 – 2026-03-17 (2 days) · UTC (the system's) · catalogue 2026-11-20 ·
+    100 % of 16 calls priced
+    --- stderr ---
+    ");
 }
 
 #[test]
 fn what_is_called_is_said_with_its_reason() {
     let both = both();
     History::default().office(56).runaway().load(&both);
-    insta::assert_snapshot!(both.snapshot(&CHECK), @"");
-    insta::assert_snapshot!(both.snapshot(&check(&["--format", "markdown", "--hours", "2"])), @"");
-    insta::assert_snapshot!(both.snapshot(&check(&["--format", "csv"])).replace('\r', ""), @"");
+    insta::assert_snapshot!(both.snapshot(&CHECK), @r"
+    exit: 3
+    --- stdout ---
+    verdict    4 things are out of the ordinary
+    looked at  3 series of 1 USD or more, with 56 days before; 17 runs
+
+    What was found
+    #  what           who                              when                        found   usually
+    ──────────────────────────────────────────────────────────────────────────────────────────────
+    1  run cost       run …00000000032d of enrichment  Tue 2026-03-17 14:05–14:30  $12.00  $1.00
+    2  spend by hour  agent writer                     Tue 2026-03-17 14:00–15:00  $12.00  $0.9875
+    3  spend by hour  model openai/gpt-4o              Tue 2026-03-17 14:00–15:00  $12.00  $0.9875
+    4  spend by hour  pipeline enrichment              Tue 2026-03-17 14:00–15:00  $12.00  $0.9875
+
+    2026-03-16 – 2026-03-17 (2 days) · UTC (the system's) · catalogue 2026-11-20 ·
+    100 % of 28 calls priced
+    1. $12.00 and succeeded after 25 m 00 s; runs of enrichment usually $1.00 (median of 200, 99 of 100
+    not above $1.05): 12 times
+    next: asmm runs show 00000000-0000-7000-8000-00000000032d
+    2. $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD
+    $0.0375): 12 times
+    next: asmm spend agent --by pipeline,model --agent writer --since 2026-03-17T14:00:00Z --until
+    2026-03-17T15:00:00Z
+    3. $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD
+    $0.0375): 12 times
+    next: asmm spend model --by pipeline,agent --provider openai --model gpt-4o --since
+    2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z
+    4. $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD
+    $0.0375): 12 times
+    next: asmm spend pipeline --by agent,model --pipeline enrichment --since 2026-03-17T14:00:00Z
+    --until 2026-03-17T15:00:00Z
+    --- stderr ---
+    ");
+    insta::assert_snapshot!(both.snapshot(&check(&["--format", "markdown", "--hours", "2"])), @r"
+    exit: 3
+    --- stdout ---
+    - **verdict**: 4 things are out of the ordinary
+    - **looked at**: 3 series of 1 USD or more, with 56 days before; 1 run
+
+    ### What was found
+
+    | # | what | who | when | found | usually | why | next |
+    | ---: | --- | --- | --- | --- | --- | --- | --- |
+    | 1 | run cost | run …00000000032d of enrichment | Tue 2026-03-17 14:05–14:30 | $12.00 | $1.00 | $12.00 and succeeded after 25 m 00 s; runs of enrichment usually $1.00 (median of 200, 99 of 100 not above $1.05): 12 times | asmm runs show 00000000-0000-7000-8000-00000000032d |
+    | 2 | spend by hour | agent writer | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend agent --by pipeline,model --agent writer --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
+    | 3 | spend by hour | model openai/gpt-4o | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend model --by pipeline,agent --provider openai --model gpt-4o --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
+    | 4 | spend by hour | pipeline enrichment | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend pipeline --by agent,model --pipeline enrichment --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
+
+    2026-03-17 14:15 – 2026-03-17 15:30 · UTC (the system's) · catalogue 2026-11-20
+    --- stderr ---
+    ");
+    insta::assert_snapshot!(both.snapshot(&check(&["--format", "csv"])).replace('\r', ""), @r#"
+    exit: 3
+    --- stdout ---
+    kind,budget,pipeline,agent,provider,model,run_id,since,until,unit,found,usual,limit,why,next_step
+    run_cost,,enrichment,,,,00000000-0000-7000-8000-00000000032d,2026-03-17T14:05:00Z,2026-03-17T14:30:00Z,usd,12,1,3,"$12.00 and succeeded after 25 m 00 s; runs of enrichment usually $1.00 (median of 200, 99 of 100 not above $1.05): 12 times",asmm runs show 00000000-0000-7000-8000-00000000032d
+    spend_hour,,,writer,,,,2026-03-17T14:00:00Z,2026-03-17T15:00:00Z,usd,12,0.9875,1.9875,"$12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times","asmm spend agent --by pipeline,model --agent writer --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z"
+    spend_hour,,,,openai,gpt-4o,,2026-03-17T14:00:00Z,2026-03-17T15:00:00Z,usd,12,0.9875,1.9875,"$12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times","asmm spend model --by pipeline,agent --provider openai --model gpt-4o --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z"
+    spend_hour,,enrichment,,,,,2026-03-17T14:00:00Z,2026-03-17T15:00:00Z,usd,12,0.9875,1.9875,"$12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times","asmm spend pipeline --by agent,model --pipeline enrichment --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z"
+    --- stderr ---
+    "#);
     let report = ended(&both.sqlite, 3, &["--tz", "Asia/Kolkata"]);
     assert_eq!(report, ended(&both.postgres, 3, &["--tz", "Asia/Kolkata"]));
     // Half past seven there is two o'clock here: local hours are half from one and half from the other.
@@ -165,7 +251,28 @@ fn runs_are_called_while_they_run() {
         .filter(|finding| !finding["run_id"].is_null())
         .map(|finding| json!([finding["kind"], finding["run_id"], finding["found"], finding["why"]]))
         .collect();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&runs).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&runs).unwrap(), @r#"
+    [
+      [
+        "run_cost",
+        "00000000-0000-7000-8000-000000015f90",
+        "7.5",
+        "$7.50 and running for 20 m 00 s; runs of enrichment usually $1.00 (median of 200, 99 of 100 not above $1.05): 7.5 times"
+      ],
+      [
+        "run_cost",
+        "00000000-0000-7000-8000-000000015f92",
+        "3",
+        "$3.00 and running for 20 m 00 s; --runaway-over is $2.00, and there are too few earlier runs of digest to compare with"
+      ],
+      [
+        "run_duration",
+        "00000000-0000-7000-8000-000000015f94",
+        "22800000",
+        "6 h 20 m and running for 6 h 20 m; runs of enrichment usually 40.0 s (median of 200, 99 of 100 not above 40.0 s): 570 times"
+      ]
+    ]
+    "#);
     let kinds = kinds(&report);
     assert!(kinds.contains(&"run_cost") && kinds.contains(&"run_duration"), "{kinds:?}");
     // Nothing is said of a pipeline without earlier runs, unless a limit is.
@@ -193,7 +300,7 @@ fn a_large_newcomer_is_called() {
     let findings = report["findings"].as_array().unwrap();
     let new: Vec<&Value> = findings.iter().filter(|finding| finding["kind"] == "spend_new").collect();
     assert_eq!(new.len(), 1);
-    insta::assert_snapshot!(new[0]["why"].as_str().unwrap(), @"");
+    insta::assert_snapshot!(new[0]["why"].as_str().unwrap(), @r"$15.00 in Tue 2026-03-17 11:00–15:30, 77.9 % of all spend, without enough history to compare with; $10.00 is large");
     assert_eq!(new[0]["agent"], "critic");
 }
 
@@ -211,9 +318,9 @@ fn shares_that_rise_are_called() {
             call += 1;
             let is_last = day == 5 && n < 12;
             let model = if is_last { "llama-x" } else { "gpt-4o" };
-            let sanitisation = if is_last { "unscanned" } else { "clean" };
-            let prompt =
-                json!({"messages": [{"role": "user", "content": "Look"}], "sanitisation": sanitisation});
+            // Of the last ones nobody knows what was sent.
+            let prompt = json!({"messages": [{"role": "user", "content": "Look"}], "sanitisation": "clean"});
+            let prompt = if is_last { Value::Null } else { prompt };
             lines = lines.line(
                 &json!({"type": "call", "run_id": id(run), "call_id": id(call), "agent": "editor", "provider": "openai",
                         "model": model, "called_at": time(start + 60), "usage": {"input": 100}, "prompt": prompt})
@@ -223,7 +330,25 @@ fn shares_that_rise_are_called() {
         lines = lines.finish(run, "succeeded", &time(start + 120));
     }
     both.run_with_input(&["import", "jsonl", "--strict"], &lines.0).success();
-    insta::assert_snapshot!(both.snapshot(&CHECK), @"");
+    insta::assert_snapshot!(both.snapshot(&CHECK), @r"
+    exit: 3
+    --- stdout ---
+    verdict    1 thing is out of the ordinary
+    looked at  0 series of 1 USD or more; 2 runs (2 of pipelines with too few earlier runs)
+
+    What was found
+    #  what      who              when                              found   usually
+    ───────────────────────────────────────────────────────────────────────────────
+    1  unpriced  pipeline digest  Mon 2026-03-16 15:20 – Tue 15:20  40.0 %  0 %
+
+    2026-03-16 – 2026-03-17 (2 days) · UTC (the system's) · catalogue 2026-11-20 ·
+    80.0 % of 60 calls priced
+    12 calls (20.0 %) are unpriced and not in these sums: see `asmm prices missing`
+    1. 12 of 30 calls have no price in Mon 2026-03-16 15:20 – Tue 15:20 (40.0 %); on the days before
+    usually 0 % (median of 5, MAD 0 %)
+    next: asmm prices missing --since 2026-03-16T15:20:00Z --until 2026-03-17T15:20:00Z
+    --- stderr ---
+    ");
     // Both steps show it.
     let report = ended(&both.sqlite, 3, &[]);
     assert_eq!(kinds(&report), ["unpriced_share", "unscanned_share"]);
@@ -254,7 +379,29 @@ fn budgets_that_are_used_up_are_called() {
     for sandbox in both.each() {
         sandbox.file("asmm.yaml", "budgets:\n  mine: {limit_usd: \"0.50\", per: day}\n");
     }
-    insta::assert_snapshot!(both.snapshot(&CHECK), @"");
+    insta::assert_snapshot!(both.snapshot(&CHECK), @r"
+    exit: 3
+    --- stdout ---
+    verdict    3 things are out of the ordinary
+    looked at  3 series of 1 USD or more, with 56 days before; 16 runs
+
+    What was found
+    #  what         who           when            found  usually
+    ────────────────────────────────────────────────────────────
+    1  over budget  budget day    Tue 2026-03-17  $6.03  –
+    2  over budget  budget mine   Tue 2026-03-17  $6.03  –
+    3  near budget  budget tight  Tue 2026-03-17  $6.03  –
+
+    2026-03-16 – 2026-03-17 (2 days) · UTC (the system's) · catalogue 2026-11-20 ·
+    100 % of 16 calls priced
+    1. $6.03 of $5.00 spent (120.5 %) in Tue 2026-03-17; it counts pipeline enrichment
+    next: asmm budgets show day
+    2. $6.03 of $0.5000 spent (1,205.0 %) in Tue 2026-03-17; it counts all calls
+    next: asmm budgets show mine
+    3. $6.03 of $7.00 spent or reserved (86.1 %) in Tue 2026-03-17; it counts pipeline enrichment
+    next: asmm budgets show tight
+    --- stderr ---
+    ");
     let report = ended(&both.sqlite, 3, &["--pipeline", "enrichment"]);
     assert_eq!(kinds(&report), ["budget_over", "budget_near"]);
     assert_eq!(report["findings"][0]["budget"], "day");
@@ -305,7 +452,17 @@ fn a_webhook_that_is_down_is_said() {
     let url = format!("http://me:hunter2@127.0.0.1:{port}/services/hunter2?key=hunter2");
     let output = sandbox.run(&check(&["--notify", &url, "--notify-always"]));
     let shown = output.snapshot().replace(&port.to_string(), "[port]");
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @r"
+    exit: 1
+    --- stdout ---
+    verdict    nothing is out of the ordinary: no spend is large enough to be
+    looked at  0 series of 1 USD or more; 0 runs
+
+    2026-03-16 – 2026-03-17 (2 days) · UTC (the system's) · catalogue 2026-11-20
+    --- stderr ---
+    error: the webhook at `http://127.0.0.1:[port]` cannot be reached: io: Connection refused (os error 111)
+    hint: is it up, and may this machine reach it? HTTPS_PROXY names a proxy
+    ");
     assert_eq!(output.code, 1);
 }
 
@@ -400,9 +557,14 @@ fn real_traces_are_calm_until_an_agent_runs_away() {
     sandbox.run_with_input(&["import", "jsonl"], &services(None)).success();
     let output = sandbox.run(&week);
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
-    let calm = kinds(&report).len();
-    println!("false alarms on real traces, 9 series and 1,000 runs, two weeks: {calm}\n{report:#}");
-    assert!(calm <= 4, "{report:#}");
+    let findings = report["findings"].as_array().unwrap();
+    let hours: BTreeSet<&str> = findings.iter().map(|finding| finding["since"].as_str().unwrap()).collect();
+    println!(
+        "real traces, two weeks of 9 series: {} findings in {} hours\n{report:#}",
+        findings.len(),
+        hours.len()
+    );
+    assert!(hours.len() <= 4, "{report:#}");
 
     let sandbox = super::sqlite().with_now(NOW);
     sandbox.run_with_input(&["import", "jsonl"], &services(Some(11))).success();
