@@ -333,13 +333,14 @@ fn shares_that_rise_are_called() {
     insta::assert_snapshot!(both.snapshot(&CHECK), @r"
     exit: 3
     --- stdout ---
-    verdict    1 thing is out of the ordinary
+    verdict    2 things are out of the ordinary
     looked at  0 series of 1 USD or more; 2 runs (2 of pipelines with too few earlier runs)
 
     What was found
-    #  what      who              when                              found   usually
-    ───────────────────────────────────────────────────────────────────────────────
-    1  unpriced  pipeline digest  Mon 2026-03-16 15:20 – Tue 15:20  40.0 %  0 %
+    #  what       who              when                              found   usually
+    ────────────────────────────────────────────────────────────────────────────────
+    1  unpriced   pipeline digest  Mon 2026-03-16 15:20 – Tue 15:20  40.0 %  0 %
+    2  unscanned  pipeline digest  Mon 2026-03-16 15:20 – Tue 15:20  40.0 %  0 %
 
     2026-03-16 – 2026-03-17 (2 days) · UTC (the system's) · catalogue 2026-11-20 ·
     80.0 % of 60 calls priced
@@ -347,6 +348,10 @@ fn shares_that_rise_are_called() {
     1. 12 of 30 calls have no price in Mon 2026-03-16 15:20 – Tue 15:20 (40.0 %); on the days before
     usually 0 % (median of 5, MAD 0 %)
     next: asmm prices missing --since 2026-03-16T15:20:00Z --until 2026-03-17T15:20:00Z
+    2. 12 of 30 calls were not looked at in Mon 2026-03-16 15:20 – Tue 15:20 (40.0 %); on the days
+    before usually 0 % (median of 5, MAD 0 %)
+    next: asmm guard coverage --pipeline digest --since 2026-03-16T15:20:00Z --until
+    2026-03-17T15:20:00Z
     --- stderr ---
     ");
     // Both steps show it.
