@@ -8,6 +8,7 @@
 //! | [`pricing`] | the price catalogue, whose price a name means, what a call costs | `domain` |
 //! | [`prompt`] | prompt files, `subst/1`, the canonical form and its digest, rendering, diffs | `domain` |
 //! | [`guard`] | what may go into a prompt: detectors, policy, redaction | `domain`, `prompt` |
+//! | [`anomaly`] | what is out of the ordinary: usual hours and days, runs that run away, shares that rise | `domain` |
 //! | [`store`] | the ledger in Postgres or SQLite; the only room that names sqlx | `domain`, `pricing`, `prompt` |
 //! | [`intake`] | usage from elsewhere: native JSONL, traces, session logs | `domain` |
 //! | [`recorder`] | the fail-open client for pipelines: handles, queue, spool, contexts that travel | `domain`, `prompt`, `guard`, `store`, `clock` |
@@ -102,6 +103,7 @@
 // Where these rooms are not, their links lead to why.
 #![cfg_attr(not(feature = "cli"), doc = "\n[`cli`]: #features\n[`report`]: #features")]
 
+pub mod anomaly;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;

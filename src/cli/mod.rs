@@ -38,8 +38,9 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 
 /// A ledger of LLM spend and a registry of prompts, in the database you already have
 ///
-/// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over or a budget refuses a call, 4 unpriced calls under
-/// --strict, 5 a prompt that cannot be given back exactly, 6 the guard found something, 7 the ledger is not migrated or cannot be reached.
+/// Exit codes: 0 fine, 1 failure, 2 wrong usage, 3 spend is over --fail-over, a budget refuses a call or spend check found something,
+/// 4 unpriced calls under --strict, 5 a prompt that cannot be given back exactly, 6 the guard found something, 7 the ledger is not
+/// migrated or cannot be reached.
 #[derive(Debug, Parser)]
 #[command(name = "asmm", version, propagate_version = true, max_term_width = 100)]
 pub struct Cli {

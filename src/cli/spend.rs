@@ -3,6 +3,7 @@
 mod explain;
 mod spark;
 mod words;
+mod check;
 
 use super::args::{FilterArgs, OutputArgs, SchemasArgs, WindowArgs};
 use super::columns::{cost_cell, known_cost, share_cell, spend_columns};
@@ -28,6 +29,7 @@ pub(crate) enum SpendCommand {
     /// Spend per pipeline
     Pipeline(SpendArgs),
     Explain(explain::ExplainArgs),
+    Check(check::CheckArgs),
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +133,7 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
         SpendCommand::Agent(args) => ("asmm.spend_agent/1", Dimension::Agent, args),
         SpendCommand::Model(args) => ("asmm.spend_model/1", Dimension::Model, args),
         SpendCommand::Pipeline(args) => ("asmm.spend_pipeline/1", Dimension::Pipeline, args),
+        SpendCommand::Check(args) => return check::run(ctx, args).await,
     };
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let by = dimensions(first, &args.by);

@@ -1,5 +1,7 @@
 //! One value of a report, before anybody decides how it looks.
 
+use super::look::Look;
+use super::{Scope, Style};
 use crate::domain::{Timestamp, Usd};
 use chrono::NaiveDate;
 use std::fmt;
@@ -147,6 +149,12 @@ impl Cell {
     #[must_use]
     pub fn share_of_count(part: u64, whole: u64) -> Self {
         Self::Share { part: part.into(), whole: whole.into() }
+    }
+
+    /// The value as a sentence has it: rounded as where it stands alone, times in UTC.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        Look::alone(self, &Scope::default(), Style::plain(0)).text(self)
     }
 
     /// The kind of a column that holds this cell, for fields that stand alone.

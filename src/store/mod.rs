@@ -40,6 +40,7 @@ mod spans;
 mod spend;
 mod spend_change;
 mod sqlite;
+mod watch;
 
 pub use apply::Applied;
 pub use archive::{ARCHIVED_CALLS, Archivable, ArchiveLine, Archived, Restored};
@@ -66,6 +67,7 @@ pub use schemas::Ledger;
 pub use spans::{PreparedSpans, TakenSpans};
 pub use spend::{Filter, SpendBy, SpendKey};
 pub use spend_change::ExplainedSpend;
+pub use watch::{HourSpend, Matters, SampledRun, SeriesOf, UnscannedCalls, WatchedRun};
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;

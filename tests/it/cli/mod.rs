@@ -2,6 +2,7 @@
 #![allow(clippy::too_many_lines, reason = "what a command prints is most of its test")]
 
 mod archive;
+mod check;
 mod config;
 mod days;
 mod doctor;

@@ -183,7 +183,7 @@ impl Output {
 }
 
 /// One answer of the stub: status, headers, body.
-type Response = (u16, &'static str, String);
+pub(super) type Response = (u16, &'static str, String);
 
 fn answered(number: usize) -> Response {
     let body = json!({
@@ -197,7 +197,7 @@ fn answered(number: usize) -> Response {
 
 /// An endpoint on a free port that gives these answers, one a request, and tells what it was sent. It never answers
 /// a request without one.
-fn stub(answers: Vec<Response>) -> (String, mpsc::Receiver<(String, Value)>) {
+pub(super) fn stub(answers: Vec<Response>) -> (String, mpsc::Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let (sender, receiver) = mpsc::channel();

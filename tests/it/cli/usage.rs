@@ -2,7 +2,7 @@
 
 use crate::support::{Sandbox, postgres_url};
 
-const COMMANDS: [&[&str]; 61] = [
+const COMMANDS: [&[&str]; 62] = [
     &[],
     &["demo"],
     &["migrate"],
@@ -12,6 +12,7 @@ const COMMANDS: [&[&str]; 61] = [
     &["spend", "agent"],
     &["spend", "model"],
     &["spend", "pipeline"],
+    &["spend", "check"],
     &["runs"],
     &["runs", "top"],
     &["runs", "list"],
