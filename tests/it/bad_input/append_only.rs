@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use std::str::FromStr;
 
 /// Every table but the rollup, and its columns that may change: where a run stands, and prices.
-const TABLES: [(&str, &[&str]); 18] = [
+const TABLES: [(&str, &[&str]); 20] = [
     ("status_lookup", &[]),
     ("price_catalogue", &[]),
     ("model_price", &[]),
@@ -44,6 +44,8 @@ const TABLES: [(&str, &[&str]); 18] = [
     ("archived_part", &[]),
     ("archived_spend", &[]),
     ("withdrawn_call", &[]),
+    ("provider_bucket", &[]),
+    ("provider_usage", &[]),
 ];
 
 /// A row for each table that `filled` leaves empty; `SHA` is a digest and `NOW` a time.
@@ -69,6 +71,10 @@ const ROWS: &str = "
       select run_id, 1, '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 from archived_part;
     insert into withdrawn_call (run_id, call_id, call, reason, withdrawn_at, withdrawn_by)
       select run_id, run_id, '{}', 'test', NOW, 'me' from llm_call;
+    insert into provider_bucket (provider, report, day, starts_at, ends_at, revision, sha256, lines, source, imported_at,
+                                 imported_by)
+      select 'openai', 'costs', 1, min(effective_from), NOW, 1, SHA, 1, 'f', NOW, 'me' from model_price;
+    insert into provider_usage (bucket_id, line, model, billed_pico) select bucket_id, 1, 'm', 1 from provider_bucket;
 ";
 
 /// psql as the superuser who owns the ledger, which goes on after an error: what was done, and what was said.

@@ -67,7 +67,8 @@ fn postgres_is_migrated_when_told_to() {
     applied 0013_archive
     applied 0014_named_once
     applied 0015_spans
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 15 migrations applied; catalogue 2026-11-20
+    applied 0016_provider_usage
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 16 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0

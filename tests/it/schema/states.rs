@@ -18,7 +18,7 @@ fn names(migrations: &[MigrationName]) -> Vec<String> {
     migrations.iter().map(|m| format!("{:04}_{}", m.version, m.name)).collect()
 }
 
-const ALL: [&str; 15] = [
+const ALL: [&str; 16] = [
     "0001_catalogue",
     "0002_prompts",
     "0003_ledger",
@@ -34,6 +34,7 @@ const ALL: [&str; 15] = [
     "0013_archive",
     "0014_named_once",
     "0015_spans",
+    "0016_provider_usage",
 ];
 
 /// What every way into the ledger says, which must be the same; the ledger's name is replaced.
@@ -64,7 +65,7 @@ on_both_databases! {
         assert_eq!(connect(&db).await.migrate().await.unwrap(), []);
         assert_eq!(store.pending_migrations().await.unwrap(), []);
         assert_eq!(count(&db, "select count(*) from price_catalogue").await, 1);
-        assert_eq!(count(&db, "select count(*) from _sqlx_migrations").await, 15);
+        assert_eq!(count(&db, "select count(*) from _sqlx_migrations").await, 16);
     }
 
     async fn what_is_missing_is_named_and_applied(db: TestDb) {
@@ -86,7 +87,7 @@ on_both_databases! {
         execute(&db, "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
                       select 9999, 'tomorrow', success, checksum, 1 from _sqlx_migrations where version = 1").await;
         same_snapshot!(refused(&db).await, @"
-        `[ledger]` is newer than this program: it has migration 9999, and this asmm knows up to 15
+        `[ledger]` is newer than this program: it has migration 9999, and this asmm knows up to 16
         hint: install the newer asmm; a ledger is never migrated back
         Ledger, exit code 7
         ");
