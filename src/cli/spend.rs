@@ -12,6 +12,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+mod reconcile;
+
 /// What was spent: by day, agent, model or pipeline
 #[derive(Debug, Subcommand)]
 pub(crate) enum SpendCommand {
@@ -23,6 +25,7 @@ pub(crate) enum SpendCommand {
     Model(SpendArgs),
     /// Spend per pipeline
     Pipeline(SpendArgs),
+    Reconcile(reconcile::ReconcileArgs),
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +108,7 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
         SpendCommand::Agent(args) => ("asmm.spend_agent/1", Dimension::Agent, args),
         SpendCommand::Model(args) => ("asmm.spend_model/1", Dimension::Model, args),
         SpendCommand::Pipeline(args) => ("asmm.spend_pipeline/1", Dimension::Pipeline, args),
+        SpendCommand::Reconcile(args) => return reconcile::run(ctx, args).await,
     };
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let by = dimensions(first, &args.by);
