@@ -94,23 +94,23 @@ fn what_is_wrong_is_named_with_its_place() {
         let _ = writeln!(shown, "{}", said(&results).join("\n"));
     }
     insta::assert_snapshot!(shown, @r#"
-    f:1: `data[0]`: `data[0].results[0].input_tokens` is `-5`, not a count
-    f:1: `data[0]`: `data[0].results[0].input_tokens` is `"many"`, not a count
-    f:1: `data[0]`: `data[0].results[0].input_tokens` is `1.5`, not a count
-    f:1: `data[0]`: `data[0].results[0].input_tokens` is missing
-    f:1: `data[0]`: `data[0].results[0].input_tokens` is `9999999999999999999999999999999999999999…`, not a count
+    f:1: `data[0].results[0].input_tokens` is `-5`, not a count
+    f:1: `data[0].results[0].input_tokens` is `"many"`, not a count
+    f:1: `data[0].results[0].input_tokens` is `1.5`, not a count
+    f:1: `data[0].results[0].input_tokens` is missing
+    f:1: `data[0].results[0].input_tokens` is `9999999999999999999999999999999999999999…`, not a count
     f:1: `data[0]`: result 1: `input_tokens` is 9000000000000000; the limit is 1000000000000000
-    f:1: `data[0]`: `data[0].results[0].input_tokens`: `cache_read + cache_write` 6 is larger than the `input` 5 that includes it (does this source count the cache outside of its input? then fill the kinds one by one)
-    f:1: `data[0]`: `data[0].results[0].model` is `7`, not a string
-    f:1: `data[0]`: `data[0].results[0].amount.currency` is `eur`, not USD
-    f:1: `data[0]`: `data[0].results[0].amount.value`: `1e30` is not an amount: it is too large
-    f:1: `data[0]`: `data[0].results[0].amount.value`: `six` is not an amount: it is not a decimal number
-    f:1: `data[0]`: `data[0].results[0].amount.value` is missing
-    f:1: `data[0]`: `data[0].results[0].amount`: it is not an object: invalid type: integer `6`, expected a map
-    f:1: `data[0]`: `data[0].results[0].amount` is missing
-    f:1: `data[0]`: `organization.usage.images.result` is not read (completions, embeddings and costs are)
-    f:1: `data[0]`: `data[0].results[0].object` is missing
-    f:1: `data[0]`: `data[0].results[0]`: it is not an object: invalid type: integer `7`, expected a map
+    f:1: `data[0].results[0].input_tokens`: `cache_read + cache_write` 6 is larger than the `input` 5 that includes it (does this source count the cache outside of its input? then fill the kinds one by one)
+    f:1: `data[0].results[0].model` is `7`, not a string
+    f:1: `data[0].results[0].amount.currency` is `eur`, not USD
+    f:1: `data[0].results[0].amount.value`: `1e30` is not an amount: it is too large
+    f:1: `data[0].results[0].amount.value`: `six` is not an amount: it is not a decimal number
+    f:1: `data[0].results[0].amount.value` is missing
+    f:1: `data[0].results[0].amount`: it is not an object: invalid type: integer `6`, expected a map
+    f:1: `data[0].results[0].amount` is missing
+    f:1: `data[0].results[0]` is of `organization.usage.images.result`, which is not read (completions, embeddings and costs are)
+    f:1: `data[0].results[0].object` is missing
+    f:1: `data[0].results[0]`: it is not an object: invalid type: integer `7`, expected a map
     "#);
 }
 

@@ -1,6 +1,7 @@
 //! Providers' exports of usage and costs, and the ledger against them.
 
 use super::{Both, Native, repository};
+use serde_json::Value;
 
 fn data(name: &str) -> String {
     repository(&format!("tests/data/imports/provider-usage/{name}"))
@@ -48,41 +49,120 @@ fn everything() -> Both {
     both
 }
 
+/// The rows of a report, and its totals: the exact values.
+fn rows(report: &Value) -> String {
+    let word = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let named = |row: &Value| {
+        let name = ["model", "line_item"].iter().map(|key| &row[key]).find(|name| !name.is_null());
+        name.map_or("(not by model)".to_owned(), word)
+    };
+    let line = |row: &Value, name: String| {
+        let keys = [
+            "billed_cost_usd",
+            "recorded_cost_usd",
+            "difference_usd",
+            "billed_tokens",
+            "recorded_tokens",
+            "coverage",
+            "billed_requests",
+            "recorded_calls",
+        ];
+        let values = keys.iter().map(|key| word(&row[key]));
+        let head = [word(&row["day"]), word(&row["provider"]), name];
+        head.into_iter().chain(values).collect::<Vec<_>>().join(" | ")
+    };
+    let rows = report["rows"].as_array().expect("a report has rows").iter();
+    let mut lines: Vec<String> = rows.map(|row| line(row, named(row))).collect();
+    lines.push(line(&report["totals"], "total".to_owned()));
+    lines.join("\n")
+}
+
 #[test]
 fn the_ledger_stands_beside_the_invoice() {
     let both = both();
-    insta::assert_snapshot!(import(&both, "openai-usage", &openai(), &[]), @"");
-    insta::assert_snapshot!(import(&both, "anthropic-usage", &anthropic(), &[]), @"");
-    insta::assert_snapshot!(both.snapshot(&["spend", "reconcile", "--since", "2026-11-20"]), @"");
-    insta::assert_snapshot!(both.snapshot(&["spend", "reconcile", "--since", "2026-11-20", "--by", "model", "--provider", "OpenAI"]), @"");
-    insta::assert_snapshot!(both.snapshot(&["spend", "reconcile", "--since", "2026-11-20", "--by", "day", "--format", "markdown"]), @"");
-    insta::assert_snapshot!(both.run(&["spend", "reconcile", "--since", "2026-11-20", "--format", "csv"]).success(), @"");
-    insta::assert_snapshot!(both.run(&["spend", "reconcile", "--days", "4", "--provider", "anthropic", "--format", "json"]).success(), @"");
+    insta::assert_snapshot!(import(&both, "openai-usage", &openai(), &[]), @r"
+    exit: 0
+    --- stdout ---
+    --- stderr ---
+    6 buckets recorded, 0 superseded, 0 were there already; 3 pages
+    ");
+    insta::assert_snapshot!(import(&both, "anthropic-usage", &anthropic(), &[]), @r"
+    exit: 0
+    --- stdout ---
+    --- stderr ---
+    4 buckets recorded, 0 superseded, 0 were there already; 2 pages
+    ");
+    let since = ["spend", "reconcile", "--since", "2026-11-20"];
+    let report = |more: &[&str]| rows(&both.json(&[&since[..], more].concat()));
+    insta::assert_snapshot!(report(&[]), @r"
+    2026-11-20 | azure | gpt-4o | - | 0.00175 | - | - | 700 | - | - | 1
+    2026-11-20 | openai | gpt-4.1-mini | 0.00014 | 0 | 0.00014 | 550 | 0 | 0.000000 | 1 | 0
+    2026-11-20 | openai | gpt-4o | 0.00825 | 0.0065 | 0.00175 | 3200 | 2650 | 0.828125 | 3 | 2
+    2026-11-20 | openai | text-embedding-3-small | 0.005 | 0.005 | 0 | 250000 | 250000 | 1.000000 | 1 | 1
+    2026-11-20 | openai | web search tool calls | 0.03 | 0 | - | - | 0 | - | - | 0
+    2026-11-21 | anthropic | claude-sonnet-4-5 | 0.0705 | 0.0905 | -0.02 | 63800 | 63800 | 1.000000 | - | 1
+    2026-11-21 | anthropic | Web Search Usage | 0.02 | 0 | - | - | 0 | - | - | 0
+    2026-11-21 | openai | gpt-4o-mini | 0 | 0.000156 | -0.000156 | 0 | 1010 | - | - | 1
+    2026-11-22 | acme | our-coder | - | - | - | - | 400 | - | - | 1
+    2026-11-22 | openai | gpt-4o | - | 0.001 | - | - | 400 | - | - | 1
+    - | - | total | 0.13389 | 0.104906 | 0.031734 | 317550 | 318960 | 0.999717 | 5 | 8
+    ");
+    insta::assert_snapshot!(report(&["--by", "model", "--provider", "OpenAI"]), @r"
+    - | openai | gpt-4.1-mini | 0.00014 | 0 | 0.00014 | 550 | 0 | 0.000000 | 1 | 0
+    - | openai | gpt-4o | 0.00825 | 0.0075 | 0.00175 | 3200 | 3050 | 0.828125 | 3 | 3
+    - | openai | gpt-4o-mini | 0 | 0.000156 | -0.000156 | 0 | 1010 | - | - | 1
+    - | openai | text-embedding-3-small | 0.005 | 0.005 | 0 | 250000 | 250000 | 1.000000 | 1 | 1
+    - | openai | web search tool calls | 0.03 | 0 | - | - | 0 | - | - | 0
+    - | - | total | 0.04339 | 0.012656 | 0.031734 | 253750 | 254060 | 0.999645 | 5 | 5
+    ");
+    insta::assert_snapshot!(report(&["--by", "day"]), @r"
+    2026-11-20 | azure | (not by model) | - | 0.00175 | - | - | 700 | - | - | 1
+    2026-11-20 | openai | (not by model) | 0.04339 | 0.0115 | 0.03189 | 253750 | 252650 | 0.995665 | 5 | 3
+    2026-11-21 | anthropic | (not by model) | 0.0905 | 0.0905 | 0 | 63800 | 63800 | 1.000000 | - | 1
+    2026-11-21 | openai | (not by model) | 0 | 0.000156 | -0.000156 | 0 | 1010 | - | - | 1
+    2026-11-22 | acme | (not by model) | - | - | - | - | 400 | - | - | 1
+    2026-11-22 | openai | (not by model) | - | 0.001 | - | - | 400 | - | - | 1
+    - | - | total | 0.13389 | 0.104906 | 0.031734 | 317550 | 318960 | 0.999717 | 5 | 8
+    ");
+    let markdown = both.run(&[&since[..], &["--format", "markdown"]].concat()).success();
+    for note in [
+        "no costs of acme for 2026-11-22: not in the difference",
+        "no costs of azure for 2026-11-20: not in the difference",
+        "no costs of openai for 2026-11-22: not in the difference",
+        "UTC (the days of invoices)",
+    ] {
+        assert!(markdown.contains(note), "{note}: {markdown}");
+    }
     assert!(both.is_well());
 }
 
 #[test]
 fn a_difference_can_be_an_exit_code() {
     let both = everything();
-    let mut shown = String::new();
-    for args in [
-        ["--provider", "openai", "--fail-over", "0.05"],
-        ["--provider", "openai", "--fail-over", "0.01"],
-        ["--provider", "anthropic", "--fail-over", "25%"],
-        ["--provider", "anthropic", "--fail-over", "0.5%"],
-        ["--provider", "acme", "--fail-over", "100%"],
-        ["--provider", "acme", "--fail-over", "many"],
+    for (provider, most, code, said) in [
+        ("openai", "0.05", 0, ""),
+        (
+            "openai",
+            "0.01",
+            3,
+            "over: 0.04339 USD were billed and 0.011656 USD recorded, --fail-over is 0.01 USD\n",
+        ),
+        ("anthropic", "0%", 0, ""),
+        ("openai", "74%", 0, ""),
+        ("openai", "73%", 3, "over: 0.04339 USD were billed and 0.011656 USD recorded, --fail-over is 73%\n"),
+        ("acme", "100%", 3, "unknown: no costs were imported for this range; --fail-over is 100%\n"),
     ] {
-        let output = both.run(&[&["spend", "reconcile", "--days", "4"], &args[..]].concat());
-        let said: Vec<&str> = output
-            .stderr
-            .lines()
-            .take_while(|line| !line.starts_with("For more"))
-            .filter(|line| !line.is_empty())
-            .collect();
-        shown += &format!("{} ({})\n", said.join("\n"), output.code);
+        let args = ["spend", "reconcile", "--days", "4", "--provider", provider, "--fail-over", most];
+        let output = both.run(&args);
+        assert_eq!((output.code, output.stderr.as_str()), (code, said), "{provider} {most}");
     }
-    insta::assert_snapshot!(shown, @"");
+    let output = both.run(&["spend", "reconcile", "--fail-over", "many"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("`many` is neither dollars nor a percentage"), "{}", output.stderr);
 }
 
 #[test]
@@ -210,27 +290,19 @@ fn what_is_no_export_is_said() {
     exit: 1
     --- stdout ---
     --- stderr ---
-    skipped: bad.json:1: the object is cut off
-    skipped: bad.json:2: this is neither a page with `data` nor a bucket with `results` (save what the provider's interface answers, page by page)
-    skipped: bad.json:2: what is there is not a JSON object
-    skipped: bad.json:3: the object is cut off
-    skipped: bad.json:4: this is neither a page with `data` nor a bucket with `results` (save what the provider's interface answers, page by page)
-    skipped: bad.json:4: what is there is not a JSON object
+    skipped: bad.json:1: `data[0].results[0].input_tokens` is `-1`, not a count
+    skipped: bad.json:1: `data[1].results[0].amount.value`: `1e40` is not an amount: it is too large
     skipped: bad.json:5: the object is cut off
-    0 buckets recorded, 0 superseded, 0 were there already, 7 skipped; 2 pages
+    0 buckets recorded, 0 superseded, 0 were there already, 3 skipped; 1 page
     ");
     insta::assert_snapshot!(both.snapshot(&["import", "anthropic-usage", "bad.json"]), @r"
     exit: 0
     --- stdout ---
     --- stderr ---
-    skipped: bad.json:1: the object is cut off
-    skipped: bad.json:2: this is neither a page with `data` nor a bucket with `results` (save what the provider's interface answers, page by page)
-    skipped: bad.json:2: what is there is not a JSON object
-    skipped: bad.json:3: the object is cut off
-    skipped: bad.json:4: this is neither a page with `data` nor a bucket with `results` (save what the provider's interface answers, page by page)
-    skipped: bad.json:4: what is there is not a JSON object
+    skipped: bad.json:1: `data[0].starting_at` is missing
+    skipped: bad.json:1: `data[1].starting_at` is missing
     skipped: bad.json:5: the object is cut off
-    0 buckets recorded, 0 superseded, 0 were there already, 7 skipped; 2 pages
+    0 buckets recorded, 0 superseded, 0 were there already, 3 skipped; 1 page
     ");
     insta::assert_snapshot!(both.snapshot(&["import", "anthropic-usage", "nowhere.json"]), @r"
     exit: 1
