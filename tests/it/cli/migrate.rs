@@ -39,6 +39,7 @@ fn postgres_is_migrated_when_told_to() {
            13  archive
            14  named_once
            15  spans
+           16  provider_usage
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);
@@ -131,6 +132,7 @@ fn sqlite_migrates_itself() {
            13  archive
            14  named_once
            15  spans
+           16  provider_usage
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);

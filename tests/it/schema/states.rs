@@ -167,8 +167,8 @@ fn opening_makes_a_file_but_no_postgres_ledger() {
         store.migrate().await.unwrap();
         execute(&db, "delete from _sqlx_migrations where version > 5").await;
         let error = Store::open(&location(&db), Clock::System).await.unwrap_err();
-        insta::assert_snapshot!(said(&error), @"
-        `[ledger]` is not up to date: 10 migrations are pending
+        insta::assert_snapshot!(said(&error), @r"
+        `[ledger]` is not up to date: 11 migrations are pending
         hint: run `asmm migrate`; `asmm migrate --dry-run` shows what it would do
         Ledger, exit code 7
         ");

@@ -124,7 +124,7 @@ fn a_failed_migration_is_taken_up_again() {
         assert_eq!(count(&db, "select count(*) from pg_proc where proname = 'start_run' and pronamespace = current_schema()::regnamespace").await, 0);
 
         execute(&db, "drop function find_prompt_version(text)").await;
-        assert_eq!(store.migrate().await.unwrap().len(), 11);
+        assert_eq!(store.migrate().await.unwrap().len(), 12);
         is_loaded_once(&db).await;
     });
 }
