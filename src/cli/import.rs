@@ -3,10 +3,10 @@
 use super::context::{Ctx, Exit, bar, counted, say};
 use crate::domain::{Event, RunId, Timestamp};
 use crate::error::{Error, Result};
-use crate::intake::Complaints;
 use crate::intake::lines::Lines;
 use crate::intake::native::{self, Line};
 use crate::intake::traces::{self, TraceOptions};
+use crate::intake::{Complaints, in_one_line};
 use crate::recorder::Door;
 use crate::store::{ARCHIVED_CALLS, Recorded, Restored, Store};
 use clap::{Args, Subcommand};
@@ -20,9 +20,13 @@ use tokio::sync::mpsc;
 mod agents;
 mod catalogue;
 mod gateways;
+mod invoices;
+mod table;
 
 use agents::{ClaudeCodeArgs, CodexArgs};
 use gateways::{LiteLlmArgs, OtlpArgs};
+use invoices::{AnthropicUsageArgs, OpenAiUsageArgs};
+use table::CsvArgs;
 
 /// Bring in usage from elsewhere
 ///
@@ -36,6 +40,10 @@ pub(crate) enum ImportCommand {
     #[command(name = "litellm")]
     LiteLlm(LiteLlmArgs),
     Otlp(OtlpArgs),
+    Csv(CsvArgs),
+    #[command(name = "openai-usage")]
+    OpenAiUsage(OpenAiUsageArgs),
+    AnthropicUsage(AnthropicUsageArgs),
 }
 
 /// Native JSONL, as `asmm export jsonl` writes it
@@ -89,6 +97,9 @@ pub(crate) async fn run(ctx: &Ctx, command: ImportCommand) -> Result<Exit> {
         ImportCommand::Codex(args) => agents::codex(ctx, args).await,
         ImportCommand::LiteLlm(args) => gateways::litellm(ctx, args).await,
         ImportCommand::Otlp(args) => gateways::otlp(ctx, args).await,
+        ImportCommand::Csv(args) => table::csv(ctx, args).await,
+        ImportCommand::OpenAiUsage(args) => invoices::openai(ctx, args).await,
+        ImportCommand::AnthropicUsage(args) => invoices::anthropic(ctx, args).await,
     }
 }
 
@@ -220,11 +231,6 @@ async fn apply(
         }
     }
     Ok(())
-}
-
-/// An error with its next step, as a complaint has room for it.
-fn in_one_line(error: &Error) -> String {
-    error.next_step().map_or_else(|| error.to_string(), |hint| format!("{error} ({hint})"))
 }
 
 /// What a file is called in complaints.

@@ -17,6 +17,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+mod reconcile;
+
 /// What was spent: by day, agent, model or pipeline
 #[derive(Debug, Subcommand)]
 pub(crate) enum SpendCommand {
@@ -30,6 +32,7 @@ pub(crate) enum SpendCommand {
     Pipeline(SpendArgs),
     Explain(explain::ExplainArgs),
     Check(check::CheckArgs),
+    Reconcile(reconcile::ReconcileArgs),
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +137,7 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
         SpendCommand::Model(args) => ("asmm.spend_model/1", Dimension::Model, args),
         SpendCommand::Pipeline(args) => ("asmm.spend_pipeline/1", Dimension::Pipeline, args),
         SpendCommand::Check(args) => return check::run(ctx, args).await,
+        SpendCommand::Reconcile(args) => return reconcile::run(ctx, args).await,
     };
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let by = dimensions(first, &args.by);

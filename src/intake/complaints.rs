@@ -1,6 +1,12 @@
 //! What was wrong with the lines of an import.
 
+use crate::error::Error;
 use std::fmt;
+
+/// An error with its next step, as a complaint has room for it.
+pub(crate) fn in_one_line(error: &Error) -> String {
+    error.next_step().map_or_else(|| error.to_string(), |hint| format!("{error} ({hint})"))
+}
 
 /// How many lines were bad, and what the first of them had wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,13 +6,17 @@
 pub mod claude_code;
 pub mod codex;
 mod complaints;
+pub mod csv;
 mod files;
 pub mod lines;
 pub mod litellm;
 pub mod native;
 #[cfg(feature = "cli")]
 pub mod otlp;
+pub mod provider_usage;
 mod records;
 pub mod traces;
 
 pub use complaints::Complaints;
+#[cfg(feature = "cli")]
+pub(crate) use complaints::in_one_line;

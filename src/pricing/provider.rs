@@ -64,6 +64,12 @@ const GROUPS: [(&str, &[&str]); 12] = [
 ];
 
 impl Catalogue {
+    /// The catalogue's id of the provider that a reported name means, if it knows the provider.
+    #[must_use]
+    pub fn provider_id(&self, reported: &str) -> Option<&str> {
+        self.scope(reported).and_then(|scope| scope.provider).map(|provider| provider.id.as_str())
+    }
+
     /// The scope of a reported provider: by id, by the table, by the providers' clauses, or one that only
     /// `LiteLLM` knows. An unknown provider has none.
     pub(super) fn scope(&self, reported: &str) -> Option<Scope<'_>> {

@@ -91,6 +91,32 @@ impl Store {
         Ok(UserNames { prices, ..UserNames::default() })
     }
 
+    /// The price entry that each (provider, model) means, as prices are looked up: the user's word on the name, else the catalogue's.
+    /// Names without an entry are left out. Nothing is recorded.
+    pub async fn price_entries<'a>(
+        &self,
+        names: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<HashMap<(String, String), EntryKey>> {
+        let user = self.user_names().await?;
+        let aliases = self.aliases().await?;
+        let mut said: HashMap<Name, EntryKey> = HashMap::new();
+        for alias in aliases.into_iter().filter(|alias| alias.origin == "user") {
+            if let Some((provider, model)) = alias.target_provider.zip(alias.target_model) {
+                said.insert((alias.provider, alias.model), EntryKey { provider, model });
+            }
+        }
+        let mut entries = HashMap::new();
+        for (provider, model) in names {
+            let name = (provider.to_owned(), model.to_owned());
+            let by_user = said.get(&name).or_else(|| said.get(&(String::new(), model.to_owned()))).cloned();
+            let entry = by_user.or_else(|| Catalogue::vendored().resolve(provider, model, &user));
+            if let Some(entry) = entry {
+                entries.insert(name, entry);
+            }
+        }
+        Ok(entries)
+    }
+
     async fn write_alias(
         &self,
         origin: &'static str,

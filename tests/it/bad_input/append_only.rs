@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use std::str::FromStr;
 
 /// Every table but the rollup, and its columns that may change: where a run stands, and prices.
-const TABLES: [(&str, &[&str]); 19] = [
+const TABLES: [(&str, &[&str]); 21] = [
     ("status_lookup", &[]),
     ("price_catalogue", &[]),
     ("model_price", &[]),
@@ -44,6 +44,8 @@ const TABLES: [(&str, &[&str]); 19] = [
     ("archived_part", &[]),
     ("archived_spend", &[]),
     ("withdrawn_call", &[]),
+    ("provider_bucket", &[]),
+    ("provider_usage", &[]),
     ("budget", &[]),
 ];
 
@@ -70,6 +72,10 @@ const ROWS: &str = "
       select run_id, 1, '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0 from archived_part;
     insert into withdrawn_call (run_id, call_id, call, reason, withdrawn_at, withdrawn_by)
       select run_id, run_id, '{}', 'test', NOW, 'me' from llm_call;
+    insert into provider_bucket (provider, report, day, starts_at, ends_at, revision, sha256, lines, source, imported_at,
+                                 imported_by)
+      select 'openai', 'costs', 1, min(effective_from), NOW, 1, SHA, 1, 'f', NOW, 'me' from model_price;
+    insert into provider_usage (bucket_id, line, model, billed_pico) select bucket_id, 1, 'm', 1 from provider_bucket;
     insert into budget (name, limit_pico, period, time_zone, is_hard, is_removed, set_at, set_by)
       values ('b', 1, 'day', 'UTC', true, false, NOW, 'me');
 ";

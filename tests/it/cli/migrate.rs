@@ -39,6 +39,7 @@ fn postgres_is_migrated_when_told_to() {
            13  archive
            14  named_once
            15  spans
+           16  provider_usage
            17  budgets
     --- stderr ---
     ");
@@ -68,8 +69,9 @@ fn postgres_is_migrated_when_told_to() {
     applied 0013_archive
     applied 0014_named_once
     applied 0015_spans
+    applied 0016_provider_usage
     applied 0017_budgets
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 16 migrations applied; catalogue 2026-11-20
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 17 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0
@@ -132,6 +134,7 @@ fn sqlite_migrates_itself() {
            13  archive
            14  named_once
            15  spans
+           16  provider_usage
            17  budgets
     --- stderr ---
     ");

@@ -17,12 +17,14 @@ mod migrate;
 mod price_files;
 mod prices;
 mod prompts;
+mod reconcile;
 mod recording;
 mod replay;
 mod schemas;
 mod shells;
 mod spend;
 pub mod spool;
+mod table;
 mod tables;
 mod together;
 mod top;
@@ -70,6 +72,18 @@ impl Both {
 
     pub fn each(&self) -> [&Sandbox; 2] {
         [&self.sqlite, &self.postgres]
+    }
+
+    /// Writes a file in both sandboxes.
+    pub fn write(&self, name: &str, contents: &str) {
+        for sandbox in self.each() {
+            sandbox.file(name, contents);
+        }
+    }
+
+    /// Whether `asmm doctor` finds all well in both.
+    pub fn is_well(&self) -> bool {
+        self.each().iter().all(|sandbox| sandbox.run(&["doctor"]).code == 0)
     }
 
     /// Runs a command on both; everything it says must be the same.

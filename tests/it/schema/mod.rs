@@ -12,7 +12,8 @@ use crate::support::TestDb;
 use asmm::clock::Clock;
 use asmm::domain::{
     Amount, Budget, BudgetScope, Call, CallId, CallPrompt, Decision, Digest, FinishRun, GuardEvent, Outcome,
-    Period, Reserve, RunId, Sanitisation, SentPrompt, StartRun, StartStep, Status, StepId, Timestamp,
+    Period, ProviderBucket, ProviderLine, ProviderReport, Reserve, RunId, Sanitisation, SentPrompt, StartRun,
+    StartStep, Status, StepId, Timestamp,
     TokenUsage, Usd,
 };
 use asmm::error::Error;
@@ -187,6 +188,7 @@ async fn filled(db: &TestDb) -> Store {
         decided_at: an_hour_ago(),
     };
     store.record_guard_events(&[event]).await.unwrap();
+    store.record_provider_buckets(&[("costs.json".to_owned(), bucket())]).await.unwrap();
     let scope = BudgetScope {
         pipeline: Some("enrichment".into()),
         agent: Some("researcher".into()),
@@ -206,4 +208,31 @@ async fn filled(db: &TestDb) -> Store {
         store.finish_run(&finish).await.unwrap();
     }
     store
+}
+
+/// A bucket of an export in which everything is said.
+fn bucket() -> ProviderBucket {
+    let starts_at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let line = ProviderLine {
+        model: Some("gpt-4o".into()),
+        service_tier: Some("standard".into()),
+        project: Some("proj_1".into()),
+        line_item: Some("gpt-4o, input".into()),
+        requests: Some(1),
+        input_tokens: Some(2),
+        cache_read_tokens: Some(3),
+        cache_write_tokens: Some(4),
+        cache_write_long_tokens: Some(5),
+        llm_tokens_output: Some(6),
+        embedding_tokens: Some(7),
+        web_searches: Some(8),
+        billed: Some(Usd::from_pico(9)),
+    };
+    ProviderBucket {
+        provider: "openai".into(),
+        report: ProviderReport::Costs,
+        starts_at,
+        ends_at: starts_at.plus_micros(86_400_000_000),
+        lines: vec![line],
+    }
 }

@@ -18,7 +18,7 @@ fn names(migrations: &[MigrationName]) -> Vec<String> {
     migrations.iter().map(|m| format!("{:04}_{}", m.version, m.name)).collect()
 }
 
-const ALL: [&str; 16] = [
+const ALL: [&str; 17] = [
     "0001_catalogue",
     "0002_prompts",
     "0003_ledger",
@@ -34,6 +34,7 @@ const ALL: [&str; 16] = [
     "0013_archive",
     "0014_named_once",
     "0015_spans",
+    "0016_provider_usage",
     "0017_budgets",
 ];
 
@@ -65,7 +66,7 @@ on_both_databases! {
         assert_eq!(connect(&db).await.migrate().await.unwrap(), []);
         assert_eq!(store.pending_migrations().await.unwrap(), []);
         assert_eq!(count(&db, "select count(*) from price_catalogue").await, 1);
-        assert_eq!(count(&db, "select count(*) from _sqlx_migrations").await, 16);
+        assert_eq!(count(&db, "select count(*) from _sqlx_migrations").await, 17);
     }
 
     async fn what_is_missing_is_named_and_applied(db: TestDb) {
@@ -168,7 +169,7 @@ fn opening_makes_a_file_but_no_postgres_ledger() {
         execute(&db, "delete from _sqlx_migrations where version > 5").await;
         let error = Store::open(&location(&db), Clock::System).await.unwrap_err();
         insta::assert_snapshot!(said(&error), @"
-        `[ledger]` is not up to date: 11 migrations are pending
+        `[ledger]` is not up to date: 12 migrations are pending
         hint: run `asmm migrate`; `asmm migrate --dry-run` shows what it would do
         Ledger, exit code 7
         ");
