@@ -1,9 +1,9 @@
 //! `asmm spend`: what was spent, by day, agent, model and pipeline.
 
+mod check;
 mod explain;
 mod spark;
 mod words;
-mod check;
 
 use super::args::{FilterArgs, OutputArgs, SchemasArgs, WindowArgs};
 use super::columns::{cost_cell, known_cost, share_cell, spend_columns};

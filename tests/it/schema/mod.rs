@@ -13,8 +13,7 @@ use asmm::clock::Clock;
 use asmm::domain::{
     Amount, Budget, BudgetScope, Call, CallId, CallPrompt, Decision, Digest, FinishRun, GuardEvent, Outcome,
     Period, ProviderBucket, ProviderLine, ProviderReport, Reserve, RunId, Sanitisation, SentPrompt, StartRun,
-    StartStep, Status, StepId, Timestamp,
-    TokenUsage, Usd,
+    StartStep, Status, StepId, Timestamp, TokenUsage, Usd,
 };
 use asmm::error::Error;
 use asmm::store::{Location, NewVersion, Store};
