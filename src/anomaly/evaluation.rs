@@ -20,7 +20,7 @@ const WEEKS: (usize, usize) = (8, 2);
 const SERIES: u64 = 12;
 const ZONE: &str = "Europe/Berlin";
 
-/// Random numbers from a seed: SplitMix64.
+/// Random numbers from a seed: `SplitMix64`.
 struct Random(u64);
 
 impl Random {
@@ -211,7 +211,7 @@ fn recall(kind: &Kind, calendar: &Calendar, planted: Planted, rules: &Rules) -> 
         let places = plant(&mut made, calendar, planted, &mut random);
         let days =
             calendar.days().iter().filter(|day| day.hours.start < places.end && day.hours.end > places.start);
-        let judged = days.clone().next().unwrap().hours.start..days.last().unwrap().hours.end;
+        let judged = days.clone().next().unwrap().hours.start..days.clone().next_back().unwrap().hours.end;
         let (since, until) = (calendar.hours()[places.start].start, calendar.hours()[places.end - 1].until);
         spikes(calendar, &made.hours, judged, rules)
             .iter()

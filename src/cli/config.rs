@@ -172,17 +172,12 @@ fn of_the_program(ctx: &Ctx, global: &GlobalArgs) -> Result<Vec<Setting>> {
         ),
         None => Setting::unset("serve token"),
     };
-    let key_file = match variable(settings::key::VARIABLE) {
-        Some(path) => Setting::new(
-            "guard key file",
-            path,
-            Source::Environment,
-            Some(settings::key::VARIABLE.to_owned()),
-        ),
-        None => {
-            let path = settings::key::path()?.display().to_string();
-            Setting::new("guard key file", path, Source::Default, None)
-        }
+    let key_file = if let Some(path) = variable(settings::key::VARIABLE) {
+        let name = settings::key::VARIABLE.to_owned();
+        Setting::new("guard key file", path, Source::Environment, Some(name))
+    } else {
+        let path = settings::key::path()?.display().to_string();
+        Setting::new("guard key file", path, Source::Default, None)
     };
     let listen = match variable("ASMM_SERVE_LISTEN") {
         Some(_) => from_variable("serve listen", "ASMM_SERVE_LISTEN"),

@@ -138,7 +138,7 @@ impl Ctx {
     pub(crate) fn at(&self, location: Location) -> Self {
         let Self { clock, spool_max_bytes, color, ascii, .. } = *self;
         let (config, config_path) = (self.config.clone(), self.config_path.clone());
-        Self { location, clock, config, config_path, spool_max_bytes, color, ascii }
+        Self { clock, location, config, config_path, spool_max_bytes, color, ascii }
     }
 
     /// The ledger, ready for use. Names that were recorded through SQL are resolved and priced first.
@@ -260,7 +260,7 @@ impl Ctx {
     }
 
     /// Writes a page to stdout.
-    pub(crate) fn print_page(&self, page: &Page) -> Result<()> {
+    pub(crate) fn print_page(page: &Page) -> Result<()> {
         quiet_if_closed(page.write(&mut io::stdout().lock()))
     }
 

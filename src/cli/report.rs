@@ -95,7 +95,7 @@ pub(crate) async fn run(ctx: &Ctx, args: ReportArgs) -> Result<Exit> {
     let scope = ctx.scope(&store, Some(window), zone, Some(&found.total)).await?;
     let page = page(&found, scope, &args);
     if to_stdout {
-        ctx.print_page(&page)?;
+        Ctx::print_page(&page)?;
         return Ok(Exit::Fine);
     }
     write_whole(&page, &args.html, args.force)?;

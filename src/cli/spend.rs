@@ -158,7 +158,7 @@ pub(crate) async fn run(ctx: &Ctx, command: SpendCommand) -> Result<Exit> {
     }
     let table = table(&lines, &total, by, &args);
     let title = (format == Format::Markdown).then(|| first.title().to_owned());
-    let report = Report { scope, title, notes, ..Report::new(schema, table) };
+    let report = Report { title, scope, notes, ..Report::new(schema, table) };
     ctx.print(&report, format)?;
     Ok(match verdict(&args, &total.totals) {
         Exit::Fine => ledgers.exit(),

@@ -25,7 +25,6 @@ pub(crate) fn keys() -> Vec<Key> {
     keys
 }
 
-#[expect(clippy::missing_panics_doc, reason = "a test reads the same text")]
 fn root() -> Value {
     serde_json::from_str(TEXT).expect("the embedded schema is JSON")
 }

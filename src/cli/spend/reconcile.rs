@@ -88,8 +88,8 @@ pub(super) async fn run(ctx: &Ctx, args: ReconcileArgs) -> Result<Exit> {
     };
     let report = Report {
         scope,
-        notes,
         empty,
+        notes,
         ..Report::new("asmm.spend_reconcile/1", table(&lines, &total, by_day, by_model))
     };
     ctx.print(&report, args.output.format.into())?;
@@ -153,9 +153,7 @@ fn table(lines: &[Line], total: &Line, by_day: bool, by_model: bool) -> Table {
         .column_if(by_model, text("model", "model").shown(Shown::ProgramsOnly), move |l: &Line| {
             name(&l.model)
         })
-        .column_if(by_model, text("line_item", "item").shown(Shown::ProgramsOnly), |l: &Line| {
-            l.line_item.clone()
-        })
+        .column_if(by_model, text("line_item", "item").shown(Shown::ProgramsOnly), |l: &Line| l.item.clone())
         .column(usd("billed_cost_usd", "billed"), |l| l.billed.cost)
         .column(usd("recorded_cost_usd", "recorded"), |l| Cell::cost(known_cost(&l.recorded)))
         .column(usd("difference_usd", "difference").signed(), |l| {

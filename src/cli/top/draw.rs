@@ -66,7 +66,7 @@ fn large(state: &State, snapshot: &Snapshot, pen: &Pen, area: Rect, buffer: &mut
 
 /// The ledger and the time, then the figures.
 fn head<'a>(state: &State, snapshot: &Snapshot, pen: &Pen, room: u16) -> [Line<'a>; 3] {
-    let time = format!("{} {} ({})", pen.day_time(snapshot.at, state), state.zone.0, state.zone.1);
+    let time = format!("{} {} ({})", Pen::day_time(snapshot.at, state), state.zone.0, state.zone.1);
     let mut name = format!("asmm top  {}", tame(&state.ledger));
     if !state.filter.is_empty() {
         name = format!("{name}  only {}", tame(&state.filter));
@@ -117,7 +117,7 @@ fn figures<'a>(snapshot: &Snapshot, pen: &Pen) -> [Vec<Span<'a>>; 2] {
 fn foot<'a>(state: &State, pen: &Pen, room: u16) -> Line<'a> {
     if let Some(trouble) = &state.trouble {
         let shown = match &state.snapshot {
-            Some(snapshot) => format!("; shown is {}", pen.clock_time(snapshot.at, state)),
+            Some(snapshot) => format!("; shown is {}", Pen::clock_time(snapshot.at, state)),
             None => String::new(),
         };
         let end = format!("{shown}; trying again");
@@ -154,7 +154,7 @@ fn small(state: &State, snapshot: &Snapshot, pen: &Pen, area: Rect, buffer: &mut
         None => pen.warning("unpriced"),
     };
     let mut all = vec![
-        Line::from(Span::styled(format!("asmm top  {}", pen.clock_time(snapshot.at, state)), pen.bold)),
+        Line::from(Span::styled(format!("asmm top  {}", Pen::clock_time(snapshot.at, state)), pen.bold)),
         Line::from(vec![pen.label("today      "), pen.money(snapshot.today.known_cost())]),
         Line::from(vec![pen.label("last hour  "), pen.money(hour.known_cost())]),
         Line::from(vec![pen.label("last 5 min "), rate]),
@@ -197,12 +197,9 @@ fn help(state: &State, pen: &Pen, area: Rect, buffer: &mut Buffer) {
     let place =
         Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     Clear.render(place, buffer);
-    let mut block = Block::bordered().title(" keys ");
-    if !pen.is_unicode {
-        block = block.border_set(ASCII_BORDER);
-    } else {
-        block = block.border_type(BorderType::Plain);
-    }
+    let block = Block::bordered().title(" keys ");
+    let block =
+        if pen.is_unicode { block.border_type(BorderType::Plain) } else { block.border_set(ASCII_BORDER) };
     Paragraph::new(lines).block(block).render(place, buffer);
 }
 
@@ -283,11 +280,11 @@ impl Pen {
         }
     }
 
-    fn day_time(&self, at: Timestamp, state: &State) -> String {
+    fn day_time(at: Timestamp, state: &State) -> String {
         at.to_utc().with_timezone(&state.zone.0).format("%Y-%m-%d %H:%M:%S").to_string()
     }
 
-    fn clock_time(&self, at: Timestamp, state: &State) -> String {
+    fn clock_time(at: Timestamp, state: &State) -> String {
         at.to_utc().with_timezone(&state.zone.0).format("%H:%M:%S").to_string()
     }
 

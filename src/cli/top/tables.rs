@@ -129,7 +129,7 @@ impl Columns {
     }
 
     fn line(&self, cells: &[String; 9], pen: &Pen) -> String {
-        let [run, pipeline, agents, started, time, calls, tokens, cost, rate] = cells;
+        let [run, pipeline, agents, started, time, count, tokens, cost, rate] = cells;
         let left = |text: &str, room| pad_end(&cut_end(text, room, pen.ellipsis), room);
         let right = |text: &str, room| pad_start(&cut_end(text, room, pen.ellipsis), room);
         let id = if self.is_wide { WIDE_ID } else { ID };
@@ -141,7 +141,7 @@ impl Columns {
         if self.is_wide {
             parts.push(left(started, STARTED));
         }
-        let numbers = [(time, FOR), (calls, CALLS), (tokens, TOKENS), (cost, COST), (rate, RATE)];
+        let numbers = [(time, FOR), (count, CALLS), (tokens, TOKENS), (cost, COST), (rate, RATE)];
         parts.extend(numbers.map(|(text, room)| right(text, room)));
         parts.join(&" ".repeat(self.gap))
     }

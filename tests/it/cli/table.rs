@@ -1,6 +1,7 @@
 //! `asmm import csv`: any CSV, and a mapping.
 
 use super::{Both, repository};
+use std::fmt::Write as _;
 
 const MAP: &str = "call_id=Request,called_at=Time,model=Model,input=Prompt,cache_read=Cached,output=Completion,reasoning=Reasoning,pipeline=Team";
 const SET: [&str; 4] = ["--set", "provider=openai", "--set", "pipeline=other"];
@@ -176,7 +177,7 @@ fn what_cannot_be_read_is_said() {
             .take_while(|line| !line.starts_with("For more"))
             .filter(|line| !line.is_empty())
             .collect();
-        shown += &format!("$ {}\n{}\n({})\n", args.join(" "), said.join("\n"), output.code);
+        writeln!(shown, "$ {}\n{}\n({})", args.join(" "), said.join("\n"), output.code).unwrap();
     }
     insta::assert_snapshot!(shown, @r"
     $ calls.csv

@@ -39,8 +39,8 @@ fn the_picture_of_the_live_screen_is_true() {
 
 /// The bundled production traces, slowed down so that they take the last hour, as runs of which the last still run.
 fn traffic() -> String {
-    let conversation = rows("azure-conversation/trace.csv.gz", |line| csv_row(line));
-    let code = rows("azure-code/trace.csv.gz", |line| csv_row(line));
+    let conversation = rows("azure-conversation/trace.csv.gz", csv_row);
+    let code = rows("azure-code/trace.csv.gz", csv_row);
     let chats = rows("mooncake/trace.jsonl.gz", |line| {
         let row: Value = serde_json::from_str(line).unwrap();
         let number = |key: &str| row[key].as_u64().unwrap();

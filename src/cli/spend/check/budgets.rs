@@ -47,7 +47,7 @@ fn finding(state: &BudgetState) -> Option<Finding> {
     );
     if state.unpriced_calls > 0 {
         let calls = counted(state.unpriced_calls, "call has", "calls have");
-        why += &format!("; {calls} no price, and may be more of it");
+        why.extend(["; ", &calls, " no price, and may be more of it"]);
     }
     let scope = budget.scope.clone();
     Some(Finding {

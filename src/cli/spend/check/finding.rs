@@ -219,14 +219,14 @@ impl Outcome<'_> {
         let Seen { series, unknown_series, history_days, runs, unknown_runs } = self.seen;
         let mut words = format!("{series} series of {} USD or more", self.args.at_least);
         if series > unknown_series {
-            words += &format!(", with {} before", counted(history_days, "day", "days"));
+            words.extend([", with ", &counted(history_days, "day", "days"), " before"]);
         }
         if unknown_series > 0 {
-            words += &format!(" ({unknown_series} with too short a history)");
+            words.extend([" (", &unknown_series.to_string(), " with too short a history)"]);
         }
-        words += &format!("; {}", counted(runs, "run", "runs"));
+        words.extend(["; ", &counted(runs, "run", "runs")]);
         if unknown_runs > 0 {
-            words += &format!(" ({unknown_runs} of pipelines with too few earlier runs)");
+            words.extend([" (", &unknown_runs.to_string(), " of pipelines with too few earlier runs)"]);
         }
         words
     }

@@ -85,8 +85,8 @@ impl Look<'_> {
         let by_day = SpendBy { day: true, ..SpendBy::default() };
         let days = self.store.spend(&before, by_day, &Filter::default()).await?;
         let first = days.into_iter().filter(|(_, spent)| spent.cost > Usd::ZERO).find_map(|(key, _)| key.day);
-        let least = i64::try_from(MIN_DAYS).unwrap_or(i64::MAX);
-        Ok(first.is_some_and(|day| (hours.first - day).num_days() >= least))
+        let enough = i64::try_from(MIN_DAYS).unwrap_or(i64::MAX);
+        Ok(first.is_some_and(|day| (hours.first - day).num_days() >= enough))
     }
 
     fn spike(&self, of: &SeriesOf, spike: &Spike) -> Finding {

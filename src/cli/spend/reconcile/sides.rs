@@ -67,7 +67,8 @@ pub(super) struct Line {
     pub(super) day: Option<i64>,
     pub(super) provider: Option<String>,
     pub(super) model: Option<String>,
-    pub(super) line_item: Option<String>,
+    /// What is billed, where it is no model.
+    pub(super) item: Option<String>,
     pub(super) billed: Billed,
     pub(super) recorded: Totals,
     pub(super) billed_names: BTreeSet<String>,
@@ -81,7 +82,7 @@ pub(super) struct Line {
 impl Line {
     /// What stands in the place of the model, for people.
     pub(super) fn label(&self) -> String {
-        let named = self.model.clone().or_else(|| self.line_item.clone());
+        let named = self.model.clone().or_else(|| self.item.clone());
         named.unwrap_or_else(|| "(not by model)".to_owned())
     }
 
@@ -125,6 +126,7 @@ struct Atom {
 
 /// What a provider's export of a kind says of a day.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 struct Told {
     /// Whether it was imported.
     is_known: bool,
@@ -325,7 +327,7 @@ impl Sides {
                     day: by_day.then_some(day),
                     provider: Some(of.clone()),
                     model,
-                    line_item: item,
+                    item,
                     ..Line::default()
                 });
             line.add(atom, by_model);
