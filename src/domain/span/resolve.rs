@@ -98,7 +98,6 @@ impl<'s> Spans<'s> {
             }
             None => self.id_of_span(first),
         };
-        let model = first_name(|report| &report.model).or_else(|| first_name(|report| &report.asked_model));
         let agent =
             nearest(&|span| span.agent.is_some()).and_then(|span| span.agent.clone()).unwrap_or_default();
         let pipeline = nearest(&|span| span.pipeline.is_some()).and_then(|span| span.pipeline.clone());
@@ -123,7 +122,7 @@ impl<'s> Spans<'s> {
             step_id: step.as_ref().map(|step| step.step_id),
             agent,
             provider: provider.to_owned(),
-            model: model.unwrap_or("unknown").to_owned(),
+            model: self.model(group).to_owned(),
             operation: first_name(|report| &report.operation).unwrap_or("chat").to_owned(),
             service_tier: first_name(|report| &report.service_tier).unwrap_or("standard").to_owned(),
             called_at: started_at,
@@ -138,6 +137,16 @@ impl<'s> Spans<'s> {
             resolved.steps.entry((run_id, step.step_id)).or_insert(step);
         }
         resolved.calls.insert((run_id, call_id), call);
+    }
+
+    /// The model that answered, else the one that was asked. Who names the response has seen it: some others say that what was asked
+    /// has answered.
+    fn model(&self, group: &[Place]) -> &'s str {
+        let reports = || group.iter().filter_map(|place| self.report(*place));
+        let seen = reports().filter(|report| report.response_id.is_some());
+        let answered = seen.chain(reports()).map(|report| report.model.as_str());
+        let asked = reports().map(|report| report.asked_model.as_str());
+        answered.chain(asked).find(|name| !name.is_empty()).unwrap_or("unknown")
     }
 
     /// The step that a call belongs to: the one that is named, or the span that says which prompt version it uses.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | is it a call? | `gen_ai.operation.name`, `openinference.span.kind`, `llm.request.type` (Traceloop), `ai.operationId` (Vercel), `langfuse.observation.type`, `mlflow.spanType`: see [`super::report`] |
 //! | provider | [`PROVIDER`] |
-//! | model | [`MODEL`], of what was asked [`ASKED_MODEL`] |
+//! | model | LangChain's in OpenInference's `output.value`, else [`MODEL`]; of what was asked [`ASKED_MODEL`] |
 //! | response id | [`RESPONSE_ID`], else the `id` in OpenInference's `output.value` |
 //! | service tier | [`SERVICE_TIER`] |
 //! | usage | [`TokenUsage::from_otel`](crate::domain::TokenUsage::from_otel) |

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 #[derive(Default)]
 pub(super) struct Response {
     pub id: Option<String>,
+    /// The model that answered, where the span names the one that was asked.
+    pub model: Option<String>,
     pub service_tier: Option<String>,
 }
 
@@ -48,10 +50,13 @@ struct ResponseMetadata<'a> {
     #[serde(borrow, default)]
     id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
+    model_name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     service_tier: Option<Cow<'a, str>>,
 }
 
-/// `OpenInference` writes the whole response into one attribute; nothing else says its id and its tier.
+/// `OpenInference` writes the whole response into one attribute; nothing else says its id and its tier. Of `LangChain`'s streams
+/// its `llm.model_name` is what was asked, and what answered is only there too.
 pub(super) fn response(attributes: &Attributes<'_>) -> Response {
     if !attributes.has("openinference.span.kind") {
         return Response::default();
@@ -63,6 +68,7 @@ pub(super) fn response(attributes: &Attributes<'_>) -> Response {
     let name = |text: Option<Cow<'_, str>>| text.as_deref().and_then(as_name);
     Response {
         id: name(output.id.or(inner.id)),
+        model: name(inner.model_name),
         service_tier: name(output.service_tier.or(inner.service_tier)),
     }
 }

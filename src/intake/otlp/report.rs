@@ -78,7 +78,7 @@ pub(super) fn of_span(
     let asked_model = attributes.text(ASKED_MODEL).map(Cow::from).or_else(|| inside::asked_model(attributes));
     Some(Report {
         provider: provider(attributes),
-        model: word(MODEL),
+        model: response.model.unwrap_or_else(|| word(MODEL)),
         asked_model: asked_model.as_deref().and_then(as_name).unwrap_or_default(),
         operation: operation(attributes, name),
         service_tier: self::service_tier(attributes, service_tier),

@@ -55,16 +55,27 @@ fn values_inside_of_each_other_are_read_or_refused() {
     for depth in [200, 5000] {
         let error = read(&nested_protobuf(depth), Signal::Traces, Encoding::Protobuf, now()).unwrap_err();
         assert!(error.to_string().contains("the body is no protobuf"), "{error}");
-        let deep = format!(
-            "{{\"resourceSpans\":[{{\"resource\":{}1{}}}]}}",
-            "{\"attributes\":[{\"value\":".repeat(depth),
-            "}]}".repeat(depth)
-        );
+        let body = of_spans(&[json!({"attributes": {"deep": "HERE"}})]).to_string();
+        let arrays = "{\"arrayValue\":{\"values\":[".repeat(depth) + &"]}}".repeat(depth);
+        let deep = body.replace("{\"stringValue\":\"HERE\"}", &arrays);
         let error = read(deep.as_bytes(), Signal::Traces, Encoding::Json, now()).unwrap_err();
         assert!(error.to_string().contains("the body is no JSON"), "{error}");
-        let unknown = format!("{{\"other\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-        let error = read(unknown.as_bytes(), Signal::Traces, Encoding::Json, now()).unwrap_err();
-        assert!(error.to_string().contains("the body is no JSON"), "{error}");
+    }
+}
+
+/// What is not read is passed over without a stack of its own, however deep it is: a field that is not known, wherever it is.
+#[test]
+fn what_is_passed_over_may_be_deep() {
+    let depth = 1_000_000;
+    let deep = "[".repeat(depth) + &"]".repeat(depth);
+    let body = of_spans(&[json!({"attributes": {"a": "HERE"}})]).to_string();
+    let in_value =
+        body.replace("{\"stringValue\":\"HERE\"}", &format!("{{\"stringValue\":\"x\",\"other\":{deep}}}"));
+    let beside = body.replacen('{', &format!("{{\"other\":{deep},"), 1);
+    for body in [in_value, beside] {
+        assert!(body.len() > 2 * depth, "it is in there");
+        let read = read(body.as_bytes(), Signal::Traces, Encoding::Json, now()).unwrap();
+        assert_eq!((read.spans.len(), read.refused), (1, 0));
     }
 }
 
