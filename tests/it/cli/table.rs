@@ -56,16 +56,16 @@ fn a_row_is_a_call() {
     2026-11-21,search,openai,text-embedding-3-small,1,1,0,0,0,0,0,0,0,0,0,0,,
     ");
     insta::assert_snapshot!(both.run(&["runs", "list", "--tz", "UTC", "--since", "2026-11-01", "--format", "markdown"]).success(), @r"
-    | run | pipeline | status | started | took | calls | unpriced | input | of it cached | output | of it reasoning | cost | share |
-    | --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | 8c8cbc5d-1eda-55f1-a2c9-e594043b3b78 | other | running | 2026-11-21 10:00:00 | 9 d 02 h | 1 | 0 | 1,000 | 0 | 100 | 0 | $0.003500 | 57.3 % |
-    | fe0ffeed-166e-5cf6-99a5-00857ef61748 | search | running | 2026-11-21 08:00:00 | 9 d 04 h | 1 | 1 | 0 | 0 | 0 | 0 | unpriced | – |
-    | 8c0bd5db-74ca-504c-8596-a534b6c02718 | search | running | 2026-11-20 08:00:00 | 10 d 04 h | 2 | 0 | 1,700 | 1,024 | 100 | 16 | $0.002607 | 42.7 % |
-    | **total** |  |  |  |  | **4** | **1** | **2,700** | **1,024** | **200** | **16** | **$0.006107** | **100 %** |
+    | run                                  | pipeline | status  | started             |      took | calls | unpriced |     input | of it cached |  output | of it reasoning |          cost |     share |
+    | ------------------------------------ | -------- | ------- | ------------------- | --------: | ----: | -------: | --------: | -----------: | ------: | --------------: | ------------: | --------: |
+    | 8c8cbc5d-1eda-55f1-a2c9-e594043b3b78 | other    | running | 2026-11-21 10:00:00 |  9 d 02 h |     1 |        0 |     1,000 |            0 |     100 |               0 |     $0.003500 |    57.3 % |
+    | fe0ffeed-166e-5cf6-99a5-00857ef61748 | search   | running | 2026-11-21 08:00:00 |  9 d 04 h |     1 |        1 |         0 |            0 |       0 |               0 |      unpriced |         – |
+    | 8c0bd5db-74ca-504c-8596-a534b6c02718 | search   | running | 2026-11-20 08:00:00 | 10 d 04 h |     2 |        0 |     1,700 |        1,024 |     100 |              16 |     $0.002607 |    42.7 % |
+    | **total**                            |          |         |                     |           | **4** |    **1** | **2,700** |    **1,024** | **200** |          **16** | **$0.006107** | **100 %** |
 
-    2026-11-01 – 2026-11-30 (30 days) · UTC (from --tz) · catalogue 2026-11-20 · 75.0 % of 4 calls priced
-
-    **Warning:** 1 call (25.0 %) is unpriced and not in these sums: see `asmm prices missing`
+    > 2026-11-01 – 2026-11-30 (30 days) · UTC (from --tz) · catalogue 2026-11-20 · 75.0 % of 4 calls priced
+    >
+    > **Warning:** 1 call (25.0 %) is unpriced and not in these sums: see `asmm prices missing`
     ");
     assert!(both.is_well());
 }
