@@ -15,7 +15,7 @@ use checks::{Check, Checks, Verdict};
 use clap::Args;
 use criteria::{Evidence, Shown};
 
-/// Check the ledger: its laws, its database, and the evidence for each acceptance criterion
+/// Check the ledger, and show the evidence for each acceptance criterion
 ///
 /// Of a large ledger the newest runs are looked at, and the output says how many; --full reads every call. Nothing is
 /// changed. A check holds, has FAILED, or is a warning: the ledger is in order, and something should be done. A criterion is

@@ -117,7 +117,10 @@ pub(super) async fn run(ctx: &Ctx, args: TopArgs) -> Result<Exit> {
     };
     // What is wrong from the start is an error like any other command's.
     let store = ctx.store().await?;
-    let mut state = State::new(store.shown(), zone, ctx.style(), args.interval, args.order, &filter);
+    let style = ctx.style();
+    // The library below looks for NO_COLOR as well, over which `--color always` wins.
+    ratatui::crossterm::style::force_color_output(style.color);
+    let mut state = State::new(store.shown(), zone, style, args.interval, args.order, &filter);
     let question = Question { location: ctx.location.clone(), clock: ctx.clock, zone: zone.0, filter };
     let mut screen = Screen::open()?;
     let outcome = watch(&mut screen, &mut state, &question, question.ask(Some(store), args.order)).await;

@@ -70,8 +70,8 @@ impl Question {
         Box::pin(async move {
             let asking = async {
                 // A file that was removed would be read on as if it were there.
-                if let Some(path) = location.missing_file() {
-                    return Err(Error::ledger(format!("`{}`: the ledger is gone", path.display())));
+                if location.missing_file().is_some() {
+                    return Err(Error::ledger("the ledger is gone: its file is not there"));
                 }
                 let store = match store {
                     Some(store) => store,

@@ -262,7 +262,7 @@ fn budgets_of_the_file_come_into_the_ledger() {
     --- stdout ---
     --- stderr ---
     error: `[dir]/asmm.yaml`: budgets.nightly.limit_usd: `limit_usd` has a point: write it in quotes, as "12.50" at line 3 column 24
-    hint: it may hold `database`, `schema`, `tz`, `guard`, `recorder` and `budgets`
+    hint: it may hold `database`, `schema`, `tz`, `ascii`, `guard`, `recorder` and `budgets`
     "#);
 }
 

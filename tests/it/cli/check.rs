@@ -175,14 +175,14 @@ fn what_is_called_is_said_with_its_reason() {
 
     ### What was found
 
-    | # | what | who | when | found | usually | why | next |
-    | ---: | --- | --- | --- | --- | --- | --- | --- |
-    | 1 | run cost | run …00000000032d of enrichment | Tue 2026-03-17 14:05–14:30 | $12.00 | $1.00 | $12.00 and succeeded after 25 m 00 s; runs of enrichment usually $1.00 (median of 200, 99 of 100 not above $1.05): 12 times | asmm runs show 00000000-0000-7000-8000-00000000032d |
-    | 2 | spend by hour | agent writer | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend agent --by pipeline,model --agent writer --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
-    | 3 | spend by hour | model openai/gpt-4o | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend model --by pipeline,agent --provider openai --model gpt-4o --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
-    | 4 | spend by hour | pipeline enrichment | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend pipeline --by agent,model --pipeline enrichment --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
+    |    # | what          | who                             | when                       | found  | usually | why                                                          | next                                                         |
+    | ---: | ------------- | ------------------------------- | -------------------------- | ------ | ------- | --------------------------------------------------------------------------------------------------------------------------- | ------------------------------------------------------------------------------------------------------------------------------- |
+    |    1 | run cost      | run …00000000032d of enrichment | Tue 2026-03-17 14:05–14:30 | $12.00 | $1.00   | $12.00 and succeeded after 25 m 00 s; runs of enrichment usually $1.00 (median of 200, 99 of 100 not above $1.05): 12 times | asmm runs show 00000000-0000-7000-8000-00000000032d          |
+    |    2 | spend by hour | agent writer                    | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend agent --by pipeline,model --agent writer --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
+    |    3 | spend by hour | model openai/gpt-4o             | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend model --by pipeline,agent --provider openai --model gpt-4o --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
+    |    4 | spend by hour | pipeline enrichment             | Tue 2026-03-17 14:00–15:00 | $12.00 | $0.9875 | $12.00 in Tue 2026-03-17 14:00–15:00; Tuesdays at 14:00 usually $0.9875 (median of 8, MAD $0.0375): 12 times | asmm spend pipeline --by agent,model --pipeline enrichment --since 2026-03-17T14:00:00Z --until 2026-03-17T15:00:00Z |
 
-    2026-03-17 14:15 – 2026-03-17 15:30 · UTC (the system's) · catalogue 2026-11-20
+    > 2026-03-17 14:15 – 2026-03-17 15:30 · UTC (the system's) · catalogue 2026-11-20
     --- stderr ---
     ");
     insta::assert_snapshot!(both.snapshot(&check(&["--format", "csv"])).replace('\r', ""), @r#"

@@ -95,22 +95,26 @@ fn the_help_reads_well() {
     Usage: asmm [OPTIONS] <COMMAND>
 
     Commands:
-      demo     See what asmm shows, on a slice of real production traces
-      migrate  Bring the ledger's schema up to date, and the price catalogue in
-      spend    What was spent: by day, agent, model or pipeline
-      report   A page to hand around: charts and tables of the spend in one HTML file
-      runs     Runs: the most expensive, one in detail, and recording them from the shell
-      prices   The price catalogue
-      prompts  Prompts: versions that never change, labels that move, and what was sent
-      replay   What was sent in a run: the exact texts, proven by their digests
-      budgets  Budgets: what may be spent in a day, a week or a month, and asking before spending
-      guard    The guard: no secret and no accidental personal data in a prompt
-      import   Bring in usage from elsewhere
-      export   Copy the ledger out
-      serve    Take in OpenTelemetry: an OTLP/HTTP receiver
-      doctor   Check the ledger: its laws, its database, and the evidence for each acceptance criterion
-      spool    What could not be recorded, and waits on disk
-      help     Print this message or the help of the given subcommand(s)
+      demo         See what asmm shows, on a slice of real production traces
+      migrate      Bring the ledger's schema up to date, and the price catalogue in
+      top          Watch spend live: the runs that run, the rate, the last hour
+      spend        What was spent: by day, agent, model or pipeline
+      report       A page to hand around: charts and tables of the spend in one HTML file
+      runs         Runs: the most expensive, one in detail, and recording them from the shell
+      prices       The price catalogue
+      prompts      Prompts: versions that never change, labels that move, and what was sent
+      replay       What was sent in a run: the exact texts, proven by their digests
+      budgets      Budgets: what may be spent in a day, a week or a month, and asking before spending
+      guard        The guard: no secret and no accidental personal data in a prompt
+      import       Bring in usage from elsewhere
+      export       Copy the ledger out
+      serve        Take in OpenTelemetry: an OTLP/HTTP receiver
+      doctor       Check the ledger, and show the evidence for each acceptance criterion
+      spool        What could not be recorded, and waits on disk
+      config       Settings: what is in force, and what asmm.yaml may hold
+      completions  Print completions for a shell
+      man          Print a manual page, or write all of them
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help (see more with '--help')
