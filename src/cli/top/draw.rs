@@ -68,7 +68,8 @@ fn large(state: &State, snapshot: &Snapshot, pen: &Pen, area: Rect, buffer: &mut
 fn head<'a>(state: &State, snapshot: &Snapshot, pen: &Pen, room: u16) -> [Line<'a>; 3] {
     let time = format!("{} {} ({})", Pen::day_time(snapshot.at, state), state.zone.0, state.zone.1);
     // What is left out matters more than where the rest is: a long name is cut at its end.
-    let only = if state.filter.is_empty() { String::new() } else { format!("only {}  ", tame(&state.filter)) };
+    let only =
+        if state.filter.is_empty() { String::new() } else { format!("only {}  ", tame(&state.filter)) };
     let name = format!("asmm top  {only}{}", tame(&state.ledger));
     let name = cut_end(&name, usize::from(room).saturating_sub(width(&time) + 2), pen.ellipsis);
     let [money, rates] = figures(snapshot, pen);
