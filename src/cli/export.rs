@@ -5,6 +5,7 @@ mod out;
 mod rows;
 
 use super::context::{Ctx, Exit, counted, is_closed_pipe, say};
+use super::target::check_no_other;
 use crate::domain::{Event, FinishRun, StartRun, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::native::write_event;
@@ -81,6 +82,7 @@ fn flush(out: &mut impl Write) -> Result<()> {
 
 /// Writes beside the file and renames, so that a file of that name is always whole.
 async fn to_file(store: &Store, with_inputs: bool, path: &Path) -> Result<()> {
+    check_no_other(path)?;
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);

@@ -28,6 +28,7 @@ mod runs;
 mod serve;
 mod spend;
 mod spool;
+mod target;
 mod top;
 mod zone;
 

@@ -3,6 +3,7 @@
 use super::args::{FilterArgs, WindowArgs};
 use super::columns::{cost_cell, share_cell, spend_columns};
 use super::context::{Ctx, Exit, say};
+use super::target::check_free;
 use crate::domain::{Timestamp, Usd, Window};
 use crate::error::{Error, Result};
 use crate::report::{
@@ -388,15 +389,6 @@ fn bars(title: &str, amounts: impl Iterator<Item = (String, Usd)>) -> Option<Fig
 /// A name, or what stands for none.
 fn spelt(name: Option<&str>) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or("without a name").to_owned()
-}
-
-/// Refuses a file that is there, unless it may be replaced.
-fn check_free(path: &Path, force: bool) -> Result<()> {
-    if !force && path.symlink_metadata().is_ok() {
-        return Err(Error::usage(format!("`{}` is there already", path.display()))
-            .hint("name another file, or replace it with --force"));
-    }
-    Ok(())
 }
 
 /// Writes beside the file and renames, so that a file of that name is always whole.

@@ -1,6 +1,7 @@
 //! Where an export goes.
 
 use crate::cli::context::is_closed_pipe;
+use crate::cli::target::check_free;
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -24,10 +25,7 @@ pub(super) async fn write<T>(
             outcome => outcome.map(Some),
         };
     };
-    if path.exists() && !force {
-        return Err(Error::input(format!("`{}` is already there", path.display()))
-            .hint("name another file, or overwrite it with --force"));
-    }
+    check_free(path, force)?;
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);

@@ -146,8 +146,8 @@ fn a_file_is_not_overwritten_unasked() {
         assert_eq!(refused.code, 1, "{}", refused.snapshot());
         insta::allow_duplicates! {
             insta::assert_snapshot!(refused.stderr, @r"
-            error: `there.csv` is already there
-            hint: name another file, or overwrite it with --force
+            error: `there.csv` is there already
+            hint: name another file, or replace it with --force
             ");
         }
         assert_eq!(std::fs::read_to_string(sandbox.path().join("there.csv")).unwrap(), "precious");
