@@ -54,6 +54,25 @@ pub fn call(run: u128, n: u128) -> Call {
 }
 
 on_both_databases! {
+    /// SQLite takes large batches in several statements: what is known may only show in the last of them.
+    async fn batches_of_any_size_count_once(db: TestDb) {
+        let store = open(&db).await;
+        store.start_run(&start(1)).await.unwrap();
+        let mut first: u128 = 1;
+        for size in [1, 15, 16, 17, 255, 256, 257, 600] {
+            let batch: Vec<Call> = (first..first + size).map(|n| call(1, n)).collect();
+            let last = batch.last().unwrap().clone();
+            let known = store.record_calls(std::slice::from_ref(&last)).await.unwrap();
+            assert_eq!(known.recorded, 1, "{size}");
+            let rest = store.record_calls(&batch).await.unwrap();
+            assert_eq!((u128::from(rest.recorded), rest.duplicate, rest.conflict.len()), (size - 1, 1, 0), "{size}");
+            first += size;
+        }
+        let run = store.run(run_id(1)).await.unwrap();
+        assert_eq!(u128::from(run.totals.llm_calls), first - 1);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+
     async fn a_batch_counts_once(db: TestDb) {
         let store = open(&db).await;
         store.start_run(&start(1)).await.unwrap();

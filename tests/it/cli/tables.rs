@@ -143,7 +143,7 @@ fn a_file_is_not_overwritten_unasked() {
     sandbox.file("there.csv", "precious");
     for command in ["csv", "parquet", "focus"] {
         let refused = sandbox.run(&["export", command, "--output", "there.csv"]);
-        assert_eq!(refused.code, 1, "{}", refused.snapshot());
+        assert_eq!(refused.code, 2, "{}", refused.snapshot());
         insta::allow_duplicates! {
             insta::assert_snapshot!(refused.stderr, @r"
             error: `there.csv` is there already
