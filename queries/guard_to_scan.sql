@@ -1,4 +1,4 @@
--- What was sent and nobody looked at, in the order of its ids. $1, $2: after this run and call, or null; $3: also what
+-- What was sent and nobody looked at, in the order of its ids; answers are never stored unseen. $1, $2: after this run and call, or null; $3: also what
 -- was looked at and found wanting, and is not redacted yet; $4: how many.
 select
   s.run_id,
@@ -11,7 +11,9 @@ select
   s.sanitisation,
   s.purged_at,
   x.redacted_at,
-  x.body
+  x.body,
+  s.output_sha256,
+  cast(null as text) as output_body
 from llm_call_prompt s
 left join prompt_text x on x.text_sha256 = s.text_sha256
 where s.sanitisation in ('unscanned', 'exposed')

@@ -17,7 +17,8 @@ select
   p.sanitisation,
   p.purged_at,
   case when x.body is not null then x.redacted_at else p.redacted_at end as redacted_at,
-  x.body
+  x.body,
+  o.body as output_body
 from (
   select c.run_id, c.call_id, c.step_id, c.called_at, c.agent, c.provider, c.model, c.operation, true as has_call
   from llm_call c
@@ -31,5 +32,6 @@ from (
     and not exists (select 1 from llm_call c where c.run_id = s.run_id and c.call_id = s.call_id)) k
 left join llm_call_prompt p on p.run_id = k.run_id and p.call_id = k.call_id
 left join prompt_text x on x.text_sha256 = p.text_sha256
+left join prompt_text o on o.text_sha256 = p.output_sha256 and p.purged_at is null
 left join pipeline_step_run t on t.run_id = k.run_id and t.step_id = coalesce(k.step_id, p.step_id)
 order by k.called_at, k.call_id

@@ -3,7 +3,7 @@
 
 use asmm::domain::{Span, Timestamp, resolve};
 use asmm::intake::Complaints;
-use asmm::intake::otlp::{self, Encoding, Signal};
+use asmm::intake::otlp::{self, Encoding, Signal, Texts};
 use libfuzzer_sys::fuzz_target;
 use std::io::Read;
 
@@ -25,14 +25,15 @@ fuzz_target!(|sent: &[u8]| {
     };
     let encoding = if how & 1 == 0 { Encoding::Protobuf } else { Encoding::Json };
     let signal = if how & 2 == 0 { Signal::Traces } else { Signal::Logs };
-    if let Ok(read) = otlp::read(body, signal, encoding, now) {
+    let texts = if how & 8 == 0 { Texts::Drop } else { Texts::Keep };
+    if let Ok(read) = otlp::read(body, (signal, encoding), texts, now) {
         check(&read.spans, now);
         assert!(read.spans.len() as u64 + read.refused <= body.len() as u64);
     }
     // And as a file, which tells by itself what it is.
     let mut spans = Vec::new();
     let mut complaints = Complaints::default();
-    let _ = otlp::read_file("body", &mut &*body, now, &mut complaints, |_, span| {
+    let _ = otlp::read_file("body", &mut &*body, (texts, now), &mut complaints, |_, span| {
         spans.push(span);
         Ok(())
     });

@@ -12,6 +12,8 @@ mod writer;
 use super::context::{Ctx, Exit, say};
 use super::recording;
 use crate::error::{Error, Result};
+use crate::intake::otlp::Texts;
+use crate::recorder::LazyGuard;
 use clap::Args;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -44,8 +46,8 @@ const MAX_CONNECTIONS: usize = 1024;
 /// Take in OpenTelemetry: an OTLP/HTTP receiver
 ///
 /// Point an exporter at http://127.0.0.1:4318: spans on /v1/traces and log events on /v1/logs, as protobuf or JSON, plain or gzip. What
-/// reports a call to a model is recorded, once, however often and in whatever order it comes; prompts and completions are not
-/// kept. /v1/metrics is answered and ignored. A request is answered with 200 when its calls are in the ledger, or safe on disk while
+/// reports a call to a model is recorded, once, however often and in whatever order it comes. Prompts and answers are dropped, unless
+/// --keep-texts is given: then they pass the guard before they are stored. /v1/metrics is answered and ignored. A request is answered with 200 when its calls are in the ledger, or safe on disk while
 /// the ledger is out of reach. /healthz, /readyz and /metrics (Prometheus) are for operators.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
@@ -61,6 +63,9 @@ pub(crate) struct ServeArgs {
     /// The most that all requests may hold at once, in MiB; what comes beyond is told to come again
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536))]
     max_memory: u32,
+    /// Also keep prompts and answers that spans tell, after the guard has redacted them
+    #[arg(long, env = "ASMM_KEEP_TEXTS", value_parser = clap::builder::FalseyValueParser::new())]
+    keep_texts: bool,
 }
 
 pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
@@ -93,7 +98,9 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
         Err(error) => return Err(error),
     }
     let limits = body::Limits::new(args.max_body, args.max_memory);
-    let server = Arc::new(http::Server::new(sender, limits, token, writer.metrics(), ctx.clock));
+    let reading = reading(ctx, args.keep_texts)?;
+    let server = http::Server::new(sender, (limits, reading), token, writer.metrics(), ctx.clock);
+    let server = Arc::new(server);
     let (end, ended) = watch::channel(false);
     let accepting = async {
         let outcome = accept(&listener, server, ended.clone()).await;
@@ -128,6 +135,15 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
     }
     say(&format!("asmm serve: {}", writer.metrics().summary()));
     Ok(Exit::Fine)
+}
+
+/// What becomes of texts. A guard that cannot be set up is said at the start, not when the first text comes.
+fn reading(ctx: &Ctx, keep_texts: bool) -> Result<body::Reading> {
+    let guard = LazyGuard::new(ctx.policy().clone());
+    if keep_texts {
+        guard.get()?;
+    }
+    Ok(body::Reading { texts: if keep_texts { Texts::Keep } else { Texts::Drop }, guard })
 }
 
 fn token(args: &ServeArgs) -> Result<Option<String>> {

@@ -57,7 +57,8 @@ impl TryFrom<String> for Sanitisation {
     }
 }
 
-/// What was sent in a call: a registered version and its inputs, or the exact text, or its digest alone.
+/// What was sent in a call: a registered version and its inputs, or the exact text, or its digest alone. And, where that is kept,
+/// what was answered.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallPrompt {
@@ -73,25 +74,33 @@ pub struct CallPrompt {
     /// The exact messages, from a pipeline that renders elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<Value>>,
+    /// The digest of the canonical JSON of `output`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_sha256: Option<Digest>,
+    /// The messages that the model answered with, where they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Vec<Value>>,
     /// Whether it had been looked at for secrets and personal data.
     #[serde(default)]
     pub sanitisation: Sanitisation,
     /// When retention dropped the inputs and the text: only in a copied ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purged_at: Option<Timestamp>,
-    /// When the inputs or the messages were redacted, after they had been sent: `text_sha256` is of what was sent.
+    /// When inputs, messages or output were redacted, after the call: `text_sha256` and `output_sha256` are of what it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted_at: Option<Timestamp>,
 }
 
 impl fmt::Debug for CallPrompt {
-    /// Without inputs and messages: they may hold what nobody should see.
+    /// Without inputs and texts: they may hold what nobody should see.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallPrompt")
             .field("version", &self.version)
             .field("inputs", &self.inputs.as_ref().map(Map::len))
             .field("text_sha256", &self.text_sha256)
             .field("messages", &self.messages.as_ref().map(Vec::len))
+            .field("output_sha256", &self.output_sha256)
+            .field("output", &self.output.as_ref().map(Vec::len))
             .field("sanitisation", &self.sanitisation)
             .field("purged_at", &self.purged_at)
             .field("redacted_at", &self.redacted_at)
@@ -100,6 +109,18 @@ impl fmt::Debug for CallPrompt {
 }
 
 impl CallPrompt {
+    /// Whether there is more of it than digests.
+    #[must_use]
+    pub const fn has_texts(&self) -> bool {
+        self.inputs.is_some() || self.messages.is_some() || self.output.is_some()
+    }
+
+    /// What can be told of it without saying what was said.
+    #[must_use]
+    pub fn without_texts(self) -> Self {
+        Self { inputs: None, messages: None, output: None, ..self }
+    }
+
     /// The inputs as they are stored: canonical JSON.
     pub fn stored_inputs(&self) -> Result<Option<String>> {
         let Some(inputs) = &self.inputs else { return Ok(None) };
@@ -110,11 +131,12 @@ impl CallPrompt {
 
     /// The messages as they are stored: canonical JSON.
     pub fn stored_messages(&self) -> Result<Option<String>> {
-        let Some(messages) = &self.messages else { return Ok(None) };
-        check_messages(messages)?;
-        let text = canonical_json(&Value::Array(messages.clone())).map_err(|e| e.at("`messages`"))?;
-        check_size("messages", text.len())?;
-        Ok(Some(text))
+        self.messages.as_deref().map(|messages| stored("messages", messages)).transpose()
+    }
+
+    /// The output as it is stored: canonical JSON.
+    pub fn stored_output(&self) -> Result<Option<String>> {
+        self.output.as_deref().map(|output| stored("output", output)).transpose()
     }
 
     /// Checks references, sizes and that the digest is that of the messages; `now` is the reader's clock.
@@ -124,7 +146,7 @@ impl CallPrompt {
         }
         if let Some(purged_at) = self.purged_at {
             purged_at.check("purged_at", now)?;
-            if self.inputs.is_some() || self.messages.is_some() {
+            if self.inputs.is_some() || self.messages.is_some() || self.output.is_some() {
                 return Err(Error::input("the prompt has both `purged_at` and what was purged"));
             }
         }
@@ -138,7 +160,8 @@ impl CallPrompt {
                 .hint("what was redacted after it was sent is `exposed`"));
             }
         }
-        if self.version.is_none() && self.text_sha256.is_none() && self.messages.is_none() {
+        let is_sent_known = self.version.is_some() || self.text_sha256.is_some() || self.messages.is_some();
+        if !is_sent_known && self.output.is_none() && self.output_sha256.is_none() {
             return Err(Error::input(
                 "the prompt names neither a `version` nor `messages` nor `text_sha256`",
             )
@@ -154,21 +177,46 @@ impl CallPrompt {
                 "the prompt has redacted `messages` but no `text_sha256` of what was sent",
             ));
         }
-        if let (Some(text), Some(digest)) = (messages, self.text_sha256)
-            && self.redacted_at.is_none()
-            && Digest::of(&text) != digest
-        {
-            return Err(Error::input("`text_sha256` is not the digest of `messages`")
-                .hint("it is SHA-256 of the canonical JSON of the messages; leave it out, it is computed"));
+        let output = self.stored_output()?;
+        if self.redacted_at.is_some() && output.is_some() && self.output_sha256.is_none() {
+            return Err(Error::input(
+                "the prompt has a redacted `output` but no `output_sha256` of what was answered",
+            ));
         }
-        Ok(())
+        self.check_digest(messages, self.text_sha256, ("text_sha256", "messages"))?;
+        self.check_digest(output, self.output_sha256, ("output_sha256", "output"))
+    }
+
+    fn check_digest(
+        &self,
+        text: Option<String>,
+        digest: Option<Digest>,
+        (name, of): (&str, &str),
+    ) -> Result<()> {
+        match (text, digest) {
+            (Some(text), Some(digest)) if self.redacted_at.is_none() && Digest::of(&text) != digest => {
+                Err(Error::input(format!("`{name}` is not the digest of `{of}`")).hint(format!(
+                    "it is SHA-256 of the canonical JSON of the {of}; leave it out, it is computed"
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-fn check_messages(messages: &[Value]) -> Result<()> {
+/// Messages as they are stored: canonical JSON.
+fn stored(field: &str, messages: &[Value]) -> Result<String> {
+    check_messages(field, messages)?;
+    let text =
+        canonical_json(&Value::Array(messages.to_vec())).map_err(|e| e.at(format_args!("`{field}`")))?;
+    check_size(field, text.len())?;
+    Ok(text)
+}
+
+fn check_messages(field: &str, messages: &[Value]) -> Result<()> {
     if messages.is_empty() || messages.len() > MAX_MESSAGES {
         return Err(Error::input(format!(
-            "`messages` has {} entries; it has 1 to {MAX_MESSAGES}",
+            "`{field}` has {} entries; it has 1 to {MAX_MESSAGES}",
             messages.len()
         )));
     }

@@ -9,9 +9,13 @@ mod tests;
 
 pub use resolve::{Resolved, SpanRun, resolve};
 
-use super::{MAX_NAME_CHARS, Outcome, RunId, StepId, Timestamp, TokenUsage, optional_name, required_name};
+use super::{
+    CallId, CallPrompt, GuardEvent, MAX_NAME_CHARS, Outcome, RunId, StepId, Timestamp, TokenUsage,
+    optional_name, required_name,
+};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use uuid::Uuid;
 
@@ -123,7 +127,7 @@ pub struct Span {
 }
 
 /// What a span says about a call to a model.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// The provider; `""` when it does not say.
@@ -150,6 +154,12 @@ pub struct Report {
     /// Whether it is known to repeat what is inside: it is a call only while nothing inside reports one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_outer: bool,
+    /// What was sent and answered, where that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<Box<CallPrompt>>,
+    /// What the guard decided about that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<GuardEvent>,
 }
 
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -196,14 +206,39 @@ impl Span {
         if let Some(response_id) = &report.response_id {
             required_name("response_id", response_id)?;
         }
+        if let Some(prompt) = &report.prompt {
+            prompt.check(now).map_err(|e| e.at("`prompt`"))?;
+        }
+        report.decided.iter().try_for_each(|event| event.check(now).map_err(|e| e.at("`decided`")))?;
         report.usage.map_or(Ok(()), |usage| usage.check())
+    }
+
+    /// The id of the call that it reports, where no response names it.
+    #[must_use]
+    pub fn own_call_id(&self) -> CallId {
+        CallId::derived(&["otel-span", &self.trace_id.simple().to_string(), &self.span_id.to_string()])
+    }
+
+    /// What is known of it without the texts, whose digests stay.
+    #[must_use]
+    pub fn without_texts(&self) -> Cow<'_, Self> {
+        let has_texts = |report: &Report| report.prompt.as_ref().is_some_and(|prompt| prompt.has_texts());
+        if !self.report.as_ref().is_some_and(|report| has_texts(report) || !report.decided.is_empty()) {
+            return Cow::Borrowed(self);
+        }
+        let mut span = self.clone();
+        if let Some(report) = &mut span.report {
+            report.decided.clear();
+            report.prompt = report.prompt.take().map(|prompt| Box::new(prompt.without_texts()));
+        }
+        Cow::Owned(span)
     }
 
     /// A hash of the response's id, which finds the other reports of the same call in other traces. None if that is unknown.
     #[must_use]
     pub fn response_hash(&self) -> Option<i64> {
         let response_id = self.report.as_ref()?.response_id.as_ref()?;
-        let (_, hash) = super::CallId::derived(&["otel-response", response_id]).0.as_u64_pair();
+        let (_, hash) = CallId::derived(&["otel-response", response_id]).0.as_u64_pair();
         Some(i64::from_be_bytes(hash.to_be_bytes()))
     }
 

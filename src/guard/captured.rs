@@ -1,4 +1,4 @@
-//! What was sent already, looked at afterwards: texts from pipelines that render elsewhere.
+//! What was sent already, looked at afterwards: texts from pipelines that render elsewhere, and what was answered.
 
 use super::decisions::{Decisions, Place};
 use super::gate::{Guard, When};
@@ -18,12 +18,12 @@ pub struct Examined {
     pub sanitisation: Sanitisation,
     /// What was found. A [`Decision::Redact`] is about what `redacted` no longer has.
     pub decisions: Decisions,
-    /// Inputs and messages without what the policy forbids, if there is anything of that sort.
+    /// Inputs, messages and output without what the policy forbids, if there is anything of that sort.
     pub redacted: Option<CallPrompt>,
 }
 
 impl Guard {
-    /// Looks at what was sent in a call. `content` is what its version says, if it names one that is known; without
+    /// Looks at what was sent and answered in a call. `content` is what its version says, if it names one that is known; without
     /// it inputs cannot be seen in their places, and stay unscanned if nothing is found.
     ///
     /// What the guard had looked at before it was sent is not judged again, but for secrets: those are never stored.
@@ -41,10 +41,11 @@ impl Guard {
         let mut tokens = self.tokens();
         let mut redacted = prompt.clone();
         let only_secrets = prompt.sanitisation != Sanitisation::Unscanned;
-        if let Some(messages) = &mut redacted.messages {
+        let texts = [(Place::Messages, &mut redacted.messages), (Place::Output, &mut redacted.output)];
+        for (place, messages) in texts {
             let mut walk = Walk { guard: self, tokens: &mut tokens, decisions: &mut decisions, only_secrets };
-            for message in messages {
-                walk.value("", message)?;
+            for message in messages.iter_mut().flatten() {
+                walk.value(&place, "", message)?;
             }
         }
         let is_whole = match (content, &mut redacted.inputs) {
@@ -64,11 +65,12 @@ impl Guard {
                 }
                 false
             }
-            (_, None) => redacted.messages.is_some(),
+            (_, None) => redacted.messages.is_some() || redacted.output.is_some(),
         };
         decisions.restate(Decision::Block, Decision::Redact, "a secret was found after it had been sent");
         let has_changed = redacted.inputs != prompt.inputs && prompt.inputs.is_some()
-            || redacted.messages != prompt.messages;
+            || redacted.messages != prompt.messages
+            || redacted.output != prompt.output;
         let in_template = decisions.all().iter().any(|one| {
             one.place == Place::Template && one.group == Group::Secret && one.tier != Tier::Suspicion
         });
@@ -105,18 +107,18 @@ impl Walk<'_> {
     }
 
     /// Any value; `key` is what names it.
-    fn value(&mut self, key: &str, value: &mut Value) -> Result<()> {
+    fn value(&mut self, place: &Place, key: &str, value: &mut Value) -> Result<()> {
         match value {
-            Value::Array(items) => items.iter_mut().try_for_each(|item| self.value(key, item)),
+            Value::Array(items) => items.iter_mut().try_for_each(|item| self.value(place, key, item)),
             Value::Object(map) => {
                 for (key, mut value) in std::mem::take(map) {
-                    self.value(&key, &mut value)?;
-                    let key = self.text(&Place::Messages, "", &key)?;
+                    self.value(place, &key, &mut value)?;
+                    let key = self.text(place, "", &key)?;
                     map.insert(key, value);
                 }
                 Ok(())
             }
-            leaf => self.leaf(&Place::Messages, key, leaf),
+            leaf => self.leaf(place, key, leaf),
         }
     }
 

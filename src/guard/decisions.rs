@@ -16,6 +16,8 @@ pub enum Place {
     Template,
     /// In messages that were rendered elsewhere.
     Messages,
+    /// In what was answered.
+    Output,
 }
 
 impl Place {
@@ -24,7 +26,7 @@ impl Place {
     pub fn variable(&self) -> Option<&str> {
         match self {
             Self::Input(name) => Some(name),
-            Self::Template | Self::Messages => None,
+            Self::Template | Self::Messages | Self::Output => None,
         }
     }
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Place {
             Self::Input(name) => write!(f, "input `{name}`"),
             Self::Template => f.write_str("the template"),
             Self::Messages => f.write_str("the messages"),
+            Self::Output => f.write_str("the answer"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! all that is known of their traces ([`crate::domain::resolve`]). What an attribute means is said in one table,
 //! `attributes.rs`.
 //!
-//! Prompts and completions are not read.
+//! Prompts and answers are read only where that is asked for ([`Texts`]); they are then for the guard.
 
 mod attributes;
 mod file;
@@ -14,11 +14,13 @@ mod proto;
 mod report;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod wire;
 
 pub use file::{FileSummary, read_file};
+pub use texts::Texts;
 
-use crate::domain::{RunId, Span, SpanId, StepId, Timestamp, as_name};
+use crate::domain::{CallPrompt, Report, RunId, Span, SpanId, StepId, Timestamp, as_name};
 use crate::error::{Error, Result};
 use attributes::Attributes;
 use uuid::Uuid;
@@ -58,21 +60,27 @@ pub struct Spans {
 ///
 /// # Errors
 /// When it is not a body of that kind. What is wrong with a single span is counted instead.
-pub fn read(body: &[u8], signal: Signal, encoding: Encoding, now: Timestamp) -> Result<Spans> {
+pub fn read(
+    body: &[u8],
+    (signal, encoding): (Signal, Encoding),
+    texts: Texts,
+    now: Timestamp,
+) -> Result<Spans> {
     let mut spans = Spans::default();
+    let how = How { texts, now };
     match (signal, encoding) {
         (Signal::Traces, Encoding::Protobuf) => {
-            wire::each(body, |resource, scope, span| spans.take_span(span, scope, resource, now))?;
+            wire::each(body, |resource, scope, span| spans.take_span(span, scope, resource, how))?;
         }
         (Signal::Logs, Encoding::Protobuf) => {
-            wire::each(body, |resource, scope, record| spans.take_record(record, scope, resource, now))?;
+            wire::each(body, |resource, scope, record| spans.take_record(record, scope, resource, how))?;
         }
         (Signal::Traces, Encoding::Json) => {
             let request: proto::ExportTraces = from_json(body)?;
             for of_resource in &request.resource_spans {
                 for of_scope in &of_resource.scope_spans {
                     for span in &of_scope.spans {
-                        spans.take_span(span, of_scope.scope.as_ref(), of_resource.resource.as_ref(), now);
+                        spans.take_span(span, of_scope.scope.as_ref(), of_resource.resource.as_ref(), how);
                     }
                 }
             }
@@ -83,7 +91,7 @@ pub fn read(body: &[u8], signal: Signal, encoding: Encoding, now: Timestamp) -> 
                 for of_scope in &of_resource.scope_logs {
                     for record in &of_scope.log_records {
                         let (scope, resource) = (of_scope.scope.as_ref(), of_resource.resource.as_ref());
-                        spans.take_record(record, scope, resource, now);
+                        spans.take_record(record, scope, resource, how);
                     }
                 }
             }
@@ -92,17 +100,35 @@ pub fn read(body: &[u8], signal: Signal, encoding: Encoding, now: Timestamp) -> 
     Ok(spans)
 }
 
+/// How spans are read.
+#[derive(Clone, Copy)]
+struct How {
+    texts: Texts,
+    /// The reader's clock.
+    now: Timestamp,
+}
+
+impl How {
+    /// What was sent and answered, if that is to be kept.
+    fn texts_of(self, attributes: &[proto::KeyValue], events: &[proto::Event]) -> Option<Box<CallPrompt>> {
+        match self.texts {
+            Texts::Drop => None,
+            Texts::Keep => texts::of(attributes, events, self.now),
+        }
+    }
+}
+
 impl Spans {
     fn take_span(
         &mut self,
         span: &proto::Span,
         scope: Option<&proto::Scope>,
         resource: Option<&proto::Resource>,
-        now: Timestamp,
+        how: How,
     ) {
         let scope = scope.map_or("", |scope| scope.name.as_str());
-        let read = read_span(span, scope, &self::resource(resource), &mut self.unknown_usage);
-        self.take(read, now);
+        let read = read_span(span, scope, &self::resource(resource), how, &mut self.unknown_usage);
+        self.take(read, how.now);
     }
 
     fn take_record(
@@ -110,12 +136,12 @@ impl Spans {
         record: &proto::LogRecord,
         scope: Option<&proto::Scope>,
         resource: Option<&proto::Resource>,
-        now: Timestamp,
+        how: How,
     ) {
         let scope = scope.map_or("", |scope| scope.name.as_str());
-        let read = logs::read(record, scope, &self::resource(resource), &mut self.unknown_usage);
+        let read = logs::read(record, scope, &self::resource(resource), how, &mut self.unknown_usage);
         if let Some(read) = read.transpose() {
-            self.take(read, now);
+            self.take(read, how.now);
         }
     }
 
@@ -155,12 +181,15 @@ fn read_span(
     span: &proto::Span,
     scope: &str,
     resource: &Attributes<'_>,
+    how: How,
     unknown_usage: &mut u64,
 ) -> Result<Span> {
     let trace_id = trace_id(&span.trace_id).ok_or_else(|| Error::input("the span has no trace id"))?;
     let span_id = span_id(&span.span_id).ok_or_else(|| Error::input("the span has no id"))?;
     let attributes = Attributes::new(&span.attributes);
     let report = report::of_span(&attributes, &span.name, scope, unknown_usage);
+    let report =
+        report.map(|report| Report { prompt: how.texts_of(&span.attributes, &span.events), ..report });
     let read = Span {
         trace_id,
         span_id,

@@ -2,7 +2,9 @@
 //! anywhere, the spool included.
 
 use crate::clock::Clock;
-use crate::domain::{CallPrompt, Digest, Event, Sanitisation, SentPrompt, Span, Timestamp};
+use crate::domain::{
+    CallPrompt, Digest, Event, GuardEvent, RunId, Sanitisation, SentPrompt, Span, Timestamp,
+};
 use crate::error::{ErrorKind, Result};
 use crate::guard::{About, Guard, Policy, mask_secrets};
 use crate::prompt::Content;
@@ -38,6 +40,65 @@ impl LazyGuard {
     }
 }
 
+impl LazyGuard {
+    /// A span as it may be stored: its conversation, what was sent and what was answered without what the policy forbids, and
+    /// with what was decided about them.
+    pub fn look_at_span(&self, span: &mut Span, now: Timestamp) {
+        // A conversation becomes a run's label, and a word to find a run by is no place for a secret.
+        if let Some(conversation) = &mut span.conversation {
+            *conversation = mask_secrets(conversation);
+        }
+        if !has_unseen_text(span) {
+            return;
+        }
+        let (run_id, call_id, sent_at) = (RunId(span.trace_id), span.own_call_id(), span.started_at);
+        let Some(report) = &mut span.report else { return };
+        let Some(prompt) = report.prompt.take() else { return };
+        let sent = SentPrompt { run_id, call_id, step_id: None, sent_at, prompt: *prompt };
+        let looked = self.get().and_then(|guard| looked_at(guard, &sent, None, now));
+        let (prompt, decided) = looked.unwrap_or_else(|error| {
+            // A text that nobody can look at is not stored; that there was one is.
+            tracing::warn!("a call of trace `{}`: only digests are recorded: {error}", run_id.0.simple());
+            (sent.prompt.without_texts(), Vec::new())
+        });
+        report.prompt = Some(Box::new(prompt));
+        report.decided = decided;
+    }
+}
+
+/// Whether a span brings a text that nobody has looked at.
+fn has_unseen_text(span: &Span) -> bool {
+    let prompt = span.report.as_ref().and_then(|report| report.prompt.as_ref());
+    prompt.is_some_and(|prompt| prompt.has_texts() && prompt.sanitisation == Sanitisation::Unscanned)
+}
+
+/// What was sent and answered as it may be stored, and what was decided about it. Texts that are redacted keep the digests of what
+/// they were.
+fn looked_at(
+    guard: &Guard,
+    sent: &SentPrompt,
+    content: Option<&Content>,
+    now: Timestamp,
+) -> Result<(CallPrompt, Vec<GuardEvent>)> {
+    let examined = guard.examine(&sent.prompt, content, sent.sent_at.to_utc().date_naive())?;
+    let mut prompt = sent.prompt.clone();
+    if let Some(redacted) = examined.redacted {
+        let of = |known: Option<Digest>, text: Option<String>| known.or_else(|| text.map(Digest::of));
+        prompt = CallPrompt {
+            text_sha256: of(sent.prompt.text_sha256, sent.prompt.stored_messages()?),
+            output_sha256: of(sent.prompt.output_sha256, sent.prompt.stored_output()?),
+            redacted_at: Some(now),
+            ..redacted
+        };
+    }
+    prompt.sanitisation = examined.sanitisation;
+    let about =
+        About { run_id: Some(sent.run_id), call_id: Some(sent.call_id), prompt: prompt.version.clone() };
+    examined.decisions.log(&about, true);
+    let events = examined.decisions.events(&about, guard.policy_sha256(), moment(sent, now));
+    Ok((prompt, events))
+}
+
 /// The door for texts from outside.
 pub(crate) struct Door {
     clock: Clock,
@@ -55,7 +116,7 @@ impl Door {
     pub fn is_for(event: &Event) -> bool {
         match event {
             Event::Run(run) => !run.labels.is_empty(),
-            Event::Span(span) => span.conversation.is_some(),
+            Event::Span(span) => span.conversation.is_some() || has_unseen_text(span),
             Event::Call(call) => {
                 call.prompt.as_ref().is_some_and(|sent| sent.sanitisation == Sanitisation::Unscanned)
             }
@@ -72,7 +133,7 @@ impl Door {
     /// fit their version.
     pub async fn admit(&mut self, store: Option<&Store>, mut event: Event) -> Result<Vec<Event>> {
         if let Event::Span(span) = &mut event {
-            mask_conversation(span);
+            self.guard.look_at_span(span, self.clock.now());
         }
         if let Event::Run(run) = &mut event {
             // A word to find a run by is no place for a secret; that the run started is recorded all the same.
@@ -89,9 +150,7 @@ impl Door {
         // A version without inputs is its template, which can be looked at where the version is known.
         let has_text = |prompt: &CallPrompt| {
             let is_template = prompt.version.is_some() && prompt.sanitisation == Sanitisation::Unscanned;
-            prompt.inputs.is_some()
-                || prompt.messages.is_some()
-                || is_template && prompt.purged_at.is_none() && store.is_some()
+            prompt.has_texts() || is_template && prompt.purged_at.is_none() && store.is_some()
         };
         let Some(sent) = sent.filter(|sent| has_text(&sent.prompt)) else {
             return Ok(vec![event]);
@@ -147,28 +206,20 @@ impl Door {
             Some(store) => self.content(store, sent).await?,
             None => None,
         };
-        let now = self.clock.now();
         let guard = self.guard.get()?;
-        let examined = match guard.examine(&sent.prompt, content.as_ref(), sent.sent_at.to_utc().date_naive())
-        {
-            Ok(examined) => examined,
+        match looked_at(guard, sent, content.as_ref(), self.clock.now()) {
+            Ok((mut prompt, decided)) => {
+                if prompt.redacted_at.is_some() && prompt.text_sha256.is_none() {
+                    prompt.text_sha256 = digest(store, sent).await?;
+                }
+                Ok((prompt, decided.into_iter().map(Event::Guard).collect()))
+            }
             Err(error) => {
                 // A text that nobody can look at is not stored; that it was sent is.
                 tracing::warn!("call `{}`: only the digest is recorded: {error}", sent.call_id);
-                return Ok((digest_alone(store, sent).await?, Vec::new()));
+                Ok((digest_alone(store, sent).await?, Vec::new()))
             }
-        };
-        let mut prompt = sent.prompt.clone();
-        if let Some(redacted) = examined.redacted {
-            let digest = digest(store, sent).await?;
-            prompt = CallPrompt { text_sha256: digest, redacted_at: Some(now), ..redacted };
         }
-        prompt.sanitisation = examined.sanitisation;
-        let about =
-            About { run_id: Some(sent.run_id), call_id: Some(sent.call_id), prompt: prompt.version.clone() };
-        examined.decisions.log(&about, true);
-        let events = examined.decisions.events(&about, guard.policy_sha256(), moment(sent, now));
-        Ok((prompt, events.into_iter().map(Event::Guard).collect()))
     }
 
     async fn content(&mut self, store: &Store, sent: &SentPrompt) -> Result<Option<Content>> {
@@ -191,22 +242,15 @@ impl Door {
     }
 }
 
-/// A conversation becomes a run's label, and a word to find a run by is no place for a secret.
-pub(crate) fn mask_conversation(span: &mut Span) {
-    if let Some(conversation) = &mut span.conversation {
-        *conversation = mask_secrets(conversation);
-    }
-}
-
 /// The event without the text that could not be looked at.
 fn without_text(event: &Event) -> Event {
     let mut event = event.clone();
     match &mut event {
         Event::Call(call) => call.prompt = None,
         Event::Prompt(sent) => {
-            sent.prompt.inputs = None;
-            sent.prompt.messages = None;
+            sent.prompt = std::mem::take(&mut sent.prompt).without_texts();
         }
+        Event::Span(span) => **span = span.without_texts().into_owned(),
         Event::Run(run) => run.labels.clear(),
         _ => {}
     }
@@ -232,6 +276,7 @@ async fn digest(store: Option<&Store>, sent: &SentPrompt) -> Result<Option<Diges
 async fn digest_alone(store: Option<&Store>, sent: &SentPrompt) -> Result<CallPrompt> {
     Ok(CallPrompt {
         text_sha256: digest(store, sent).await?,
+        output_sha256: sent.prompt.output_sha256,
         version: sent.prompt.version.clone(),
         sanitisation: Sanitisation::Unscanned,
         ..CallPrompt::default()

@@ -70,7 +70,7 @@ mod warn;
 
 pub use call::CallBuilder;
 pub use context::{Context, in_current, spawn};
-pub(crate) use door::{Door, LazyGuard, mask_conversation};
+pub(crate) use door::{Door, LazyGuard};
 pub use headers::Carrier;
 pub use metrics::Metrics;
 pub(crate) use metrics::Report;

@@ -151,7 +151,7 @@ fn size_of_event(event: &Event) -> usize {
 
 fn size_of_prompt(prompt: &crate::domain::CallPrompt) -> usize {
     let inputs = prompt.inputs.iter().flatten().map(|(name, value)| name.len() + 64 + size_of_value(value));
-    let messages = prompt.messages.iter().flatten().map(size_of_value);
+    let messages = prompt.messages.iter().chain(&prompt.output).flatten().map(size_of_value);
     inputs.sum::<usize>() + messages.sum::<usize>() + size_of::<crate::domain::CallPrompt>()
 }
 

@@ -73,7 +73,7 @@ impl PostgresStore {
 impl SqliteStore {
     async fn purge_some(&self, before: Timestamp) -> Result<Purged> {
         let mut tx = self.begin().await?;
-        let digests: Vec<Option<Digest>> = sqlx::query_scalar(
+        let digests: Vec<(Option<Digest>, Option<Digest>)> = sqlx::query_as(
             "update llm_call_prompt
              set inputs = null, purged_at = $2
              where (run_id, call_id) in (
@@ -81,23 +81,29 @@ impl SqliteStore {
                from llm_call_prompt p
                where p.sent_at < $1
                  and p.purged_at is null
-                 and (p.inputs <> '{}' or exists (select 1 from prompt_text t where t.text_sha256 = p.text_sha256))
+                 and (p.inputs <> '{}'
+                      or exists (select 1 from prompt_text t where t.text_sha256 in (p.text_sha256, p.output_sha256)))
                limit $3)
-             returning text_sha256",
+             returning text_sha256, output_sha256",
         )
         .bind(before)
         .bind(self.clock.now())
         .bind(PURGE_AT_ONCE)
         .fetch_all(&mut *tx)
         .await?;
-        let distinct: BTreeSet<String> = digests.iter().flatten().map(Digest::hex).collect();
+        let distinct: BTreeSet<String> =
+            digests.iter().flat_map(|(text, output)| [text, output]).flatten().map(Digest::hex).collect();
         let texts = sqlx::query(
             "delete from prompt_text
              where text_sha256 in (select unhex(j.value) from json_each($1) j)
                and not exists (
                  select 1
                  from llm_call_prompt p
-                 where p.text_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
+                 where p.text_sha256 = prompt_text.text_sha256 and p.purged_at is null)
+               and not exists (
+                 select 1
+                 from llm_call_prompt p
+                 where p.output_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
         )
         .bind(json!(distinct).to_string())
         .execute(&mut *tx)

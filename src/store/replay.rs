@@ -5,7 +5,7 @@
 
 use super::{PromptVersion, Store, VersionEntry, on_pool};
 use crate::domain::{CallId, Digest, RunId, Sanitisation, StepId, Timestamp};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::prompt::Content;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -134,6 +134,8 @@ pub struct ReplayedCall {
     pub messages: Option<Vec<Value>>,
     /// Whether they are what was sent.
     pub verdict: Verdict,
+    /// What was answered, where that is kept: redacted, if the guard found something in it.
+    pub output: Option<Vec<Value>>,
 }
 
 #[derive(FromRow)]
@@ -155,6 +157,7 @@ struct Row {
     purged_at: Option<Timestamp>,
     redacted_at: Option<Timestamp>,
     body: Option<String>,
+    output_body: Option<String>,
 }
 
 /// A run's calls, one after the other; see [`Store::replay`].
@@ -242,6 +245,10 @@ fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> 
             (Some(messages), verdict)
         }
     };
+    let output = row.output_body.as_deref().map(serde_json::from_str).transpose().map_err(|error| {
+        Error::input(format!("what was answered in call `{}` is no JSON: {error}", row.call_id))
+            .hint("it was changed past the ledger; `asmm doctor` names all such calls")
+    })?;
     Ok(ReplayedCall {
         call_id: row.call_id,
         step_id: row.step_id,
@@ -259,6 +266,7 @@ fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> 
         sanitisation: row.sanitisation.map(Sanitisation::try_from).transpose()?,
         messages,
         verdict,
+        output,
     })
 }
 
@@ -269,7 +277,8 @@ fn given_back(
     version: Option<&UsedPrompt>,
 ) -> Result<(Vec<Value>, Digest), Verdict> {
     let broken = |why: String| Verdict::Broken { why };
-    if row.sanitisation.is_none() {
+    let is_told = row.text_sha256.is_some() || row.prompt_version_id.is_some();
+    if row.sanitisation.is_none() || !is_told && row.purged_at.is_none() {
         return Err(Verdict::NotRecorded);
     }
     if let Some(at) = row.purged_at {

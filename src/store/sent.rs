@@ -28,12 +28,46 @@ pub(super) struct SentRow {
     inputs: Option<String>,
     digest: Option<Digest>,
     body: Option<String>,
+    output_digest: Option<Digest>,
+    output_body: Option<String>,
     sanitisation: Sanitisation,
     purged_at: Option<Timestamp>,
     redacted_at: Option<Timestamp>,
 }
 
 impl SentRow {
+    /// A sent prompt as it will be stored, as far as it says so itself: no version is looked up.
+    pub(super) fn of(sent: &SentPrompt) -> Result<Self> {
+        let prompt = &sent.prompt;
+        let (body, output_body) = (prompt.stored_messages()?, prompt.stored_output()?);
+        Ok(Self {
+            run_id: sent.run_id,
+            call_id: sent.call_id,
+            step_id: sent.step_id,
+            sent_at: sent.sent_at,
+            version: prompt.version.clone(),
+            version_id: None,
+            inputs: prompt.stored_inputs()?,
+            digest: prompt.text_sha256.or_else(|| body.as_ref().map(Digest::of)),
+            body,
+            output_digest: prompt.output_sha256.or_else(|| output_body.as_ref().map(Digest::of)),
+            output_body,
+            sanitisation: prompt.sanitisation,
+            purged_at: prompt.purged_at,
+            redacted_at: prompt.redacted_at,
+        })
+    }
+
+    /// Its texts under the digests of what they were, and when they were redacted: of the two perhaps one.
+    fn texts(&self) -> impl Iterator<Item = (Digest, &str, Option<Timestamp>)> {
+        let both = [(self.digest, &self.body), (self.output_digest, &self.output_body)];
+        both.into_iter().filter_map(|(digest, body)| {
+            let (digest, body) = (digest?, body.as_deref()?);
+            let redacted_at = self.redacted_at.filter(|_| Digest::of(body) != digest);
+            Some((digest, body, redacted_at))
+        })
+    }
+
     pub(super) fn key(&self) -> (RunId, CallId) {
         (self.run_id, self.call_id)
     }
@@ -51,38 +85,23 @@ impl Store {
     /// unless the caller computed it.
     pub(super) async fn prepare_prompt(&self, sent: &SentPrompt, versions: &mut Versions) -> Result<SentRow> {
         let prompt = &sent.prompt;
-        let body = prompt.stored_messages()?;
-        let mut digest = prompt.text_sha256.or_else(|| body.as_ref().map(Digest::of));
+        let mut row = SentRow::of(sent)?;
         // What was redacted renders to something else than what was sent.
-        let renders = digest.is_none() && prompt.purged_at.is_none() && prompt.redacted_at.is_none();
+        let renders = row.digest.is_none() && prompt.purged_at.is_none() && prompt.redacted_at.is_none();
         let is_sqlite = matches!(self, Store::Sqlite(_));
-        let (mut version, mut version_id) = (prompt.version.clone(), None);
         if let Some(reference) = &prompt.version
             && (renders || is_sqlite)
         {
             let (id, content) = self.version_of(reference, sent.sent_at, renders, versions).await?;
-            (version, version_id) = (Some(id.to_string()), Some(id));
+            (row.version, row.version_id) = (Some(id.to_string()), Some(id));
             if let Some(content) = content.filter(|_| renders) {
                 let inputs = prompt.inputs.clone().unwrap_or_default();
-                digest = Some(content.render(&inputs).and_then(|text| text.digest()).map_err(|e| {
+                row.digest = Some(content.render(&inputs).and_then(|text| text.digest()).map_err(|e| {
                     e.at(format_args!("call `{}`: prompt version `{reference}`", sent.call_id))
                 })?);
             }
         }
-        Ok(SentRow {
-            run_id: sent.run_id,
-            call_id: sent.call_id,
-            step_id: sent.step_id,
-            sent_at: sent.sent_at,
-            version,
-            version_id,
-            inputs: prompt.stored_inputs()?,
-            digest,
-            body,
-            sanitisation: prompt.sanitisation,
-            purged_at: prompt.purged_at,
-            redacted_at: prompt.redacted_at,
-        })
+        Ok(row)
     }
 
     async fn version_of<'v>(
@@ -171,6 +190,8 @@ pub(super) struct StoredPrompt {
     purged_at: Option<Timestamp>,
     redacted_at: Option<Timestamp>,
     body: Option<String>,
+    output_sha256: Option<Digest>,
+    output_body: Option<String>,
 }
 
 impl StoredPrompt {
@@ -184,6 +205,8 @@ impl StoredPrompt {
             inputs: self.inputs.as_deref().map(serde_json::from_str).transpose().map_err(broken)?,
             text_sha256: self.text_sha256,
             messages: self.body.as_deref().map(serde_json::from_str).transpose().map_err(broken)?,
+            output_sha256: self.output_sha256,
+            output: self.output_body.as_deref().map(serde_json::from_str).transpose().map_err(broken)?,
             sanitisation: self.sanitisation,
             purged_at: self.purged_at,
             redacted_at: self.redacted_at,
@@ -220,21 +243,24 @@ impl PostgresStore {
         if rows.is_empty() {
             return Ok(Recorded::default());
         }
-        let Json(answer): Json<Answer> =
-            sqlx::query_scalar("select record_prompt_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
-                .bind(rows.iter().map(|r| r.run_id).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.call_id).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.step_id).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.sent_at).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.version.as_deref()).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.inputs.as_deref()).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.digest).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.body.as_deref()).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.sanitisation.code()).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.purged_at).collect::<Vec<_>>())
-                .bind(rows.iter().map(|r| r.redacted_at).collect::<Vec<_>>())
-                .fetch_one(db)
-                .await?;
+        let Json(answer): Json<Answer> = sqlx::query_scalar(
+            "select record_prompt_rows($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        )
+        .bind(rows.iter().map(|r| r.run_id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.call_id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.step_id).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.sent_at).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.version.as_deref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.inputs.as_deref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.digest).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.body.as_deref()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.sanitisation.code()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.purged_at).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.redacted_at).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.output_digest).collect::<Vec<_>>())
+        .bind(rows.iter().map(|r| r.output_body.as_deref()).collect::<Vec<_>>())
+        .fetch_one(db)
+        .await?;
         Ok(Recorded {
             recorded: answer.recorded,
             duplicate: answer.duplicate,
@@ -251,6 +277,7 @@ struct Known {
     call_id: CallId,
     prompt_version_id: Option<i64>,
     text_sha256: Option<Digest>,
+    output_sha256: Option<Digest>,
     inputs: Option<String>,
     purged_at: Option<Timestamp>,
     redacted_at: Option<Timestamp>,
@@ -265,7 +292,9 @@ impl SqliteStore {
         check_places(db, rows).await?;
         let keys: Vec<_> = rows.iter().map(|r| [hex(r.run_id.0), hex(r.call_id.0)]).collect();
         let stored: Vec<Known> = sqlx::query_as(
-            "select p.run_id, p.call_id, p.prompt_version_id, p.text_sha256, p.inputs, p.purged_at, p.redacted_at
+            "select
+               p.run_id, p.call_id, p.prompt_version_id, p.text_sha256, p.output_sha256, p.inputs, p.purged_at,
+               p.redacted_at
              from json_each($1) j
              join llm_call_prompt p on p.run_id = unhex(j.value ->> 0) and p.call_id = unhex(j.value ->> 1)",
         )
@@ -300,6 +329,7 @@ impl Known {
             call_id: row.call_id,
             prompt_version_id: row.version_id,
             text_sha256: row.digest,
+            output_sha256: row.output_digest,
             inputs: row.inputs.clone(),
             purged_at: row.purged_at,
             redacted_at: row.redacted_at,
@@ -311,6 +341,7 @@ impl Known {
 fn is_same(known: &Known, row: &SentRow) -> bool {
     known.prompt_version_id == row.version_id
         && known.text_sha256 == row.digest
+        && known.output_sha256 == row.output_digest
         && ([known.purged_at, row.purged_at, known.redacted_at, row.redacted_at].iter().any(Option::is_some)
             || known.inputs == row.inputs)
 }
@@ -344,12 +375,10 @@ async fn check_places(db: &mut SqliteConnection, rows: &[SentRow]) -> Result<()>
 async fn insert(db: &mut SqliteConnection, rows: &[&SentRow]) -> Result<()> {
     // A text that comes redacted replaces the one that came before: what it forbids is not stored beside it.
     let mut texts: HashMap<Digest, (&str, Option<Timestamp>)> = HashMap::new();
-    for row in rows {
-        if let (Some(digest), Some(body)) = (row.digest, row.body.as_deref()) {
-            let text = texts.entry(digest).or_insert((body, row.redacted_at));
-            if text.1.is_none() {
-                *text = (body, row.redacted_at);
-            }
+    for (digest, body, redacted_at) in rows.iter().flat_map(|row| row.texts()) {
+        let text = texts.entry(digest).or_insert((body, redacted_at));
+        if text.1.is_none() {
+            *text = (body, redacted_at);
         }
     }
     let sent_at = rows.iter().map(|r| r.sent_at.micros()).max().unwrap_or_default();
@@ -390,6 +419,7 @@ async fn insert(db: &mut SqliteConnection, rows: &[&SentRow]) -> Result<()> {
                 r.step_id.map(|s| hex(s.0)),
                 r.sent_at.micros(),
                 r.redacted_at.map(Timestamp::micros),
+                r.output_digest.map(|d| d.hex()),
             ])
         })
         .collect();
@@ -397,10 +427,11 @@ async fn insert(db: &mut SqliteConnection, rows: &[&SentRow]) -> Result<()> {
         "with j as materialized (select value from json_each($1))
          insert into llm_call_prompt (
            run_id, call_id, prompt_version_id, inputs, text_sha256, sanitisation, purged_at, step_id, sent_at,
-           redacted_at)
+           redacted_at, output_sha256)
          select
            unhex(j.value ->> 0), unhex(j.value ->> 1), j.value ->> 2, j.value ->> 3, unhex(j.value ->> 4),
-           j.value ->> 5, j.value ->> 6, unhex(j.value ->> 7), j.value ->> 8, j.value ->> 9
+           j.value ->> 5, j.value ->> 6, unhex(j.value ->> 7), j.value ->> 8, j.value ->> 9,
+           unhex(j.value ->> 10)
          from j",
     )
     .bind(Value::from(rows).to_string())

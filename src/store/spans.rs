@@ -11,9 +11,11 @@ mod sqlite;
 pub use prepared::PreparedSpans;
 
 use super::record::MAX_BATCH;
+use super::sent::SentRow;
 use super::{Recorded, Store};
 use crate::domain::{
-    Call, CallId, Resolved, RunId, Span, SpanId, SpanRun, StartStep, Status, StepId, Timestamp, resolve,
+    Call, CallId, GuardEvent, Resolved, RunId, Span, SpanId, SpanRun, StartStep, Status, StepId, Timestamp,
+    resolve,
 };
 use crate::error::{Error, Result};
 use kept::{Kept, Known, Packer};
@@ -59,6 +61,8 @@ struct Change {
     kept: Kept,
     withdrawn: Vec<(RunId, CallId)>,
     recorded: Vec<Call>,
+    /// What the guard decided about texts of these calls.
+    decided: Vec<GuardEvent>,
     runs: BTreeMap<RunId, SpanRun>,
     steps: Vec<StartStep>,
 }
@@ -94,8 +98,14 @@ impl Change {
         let mut runs = after.runs;
         runs.retain(|run_id, run| touched.contains(run_id) || before.runs.get(run_id) != Some(run));
         let steps = steps_of(&recorded, after.steps);
+        let mut decided = after.decided;
+        let decided = recorded
+            .iter()
+            .filter_map(|call| decided.remove(&(call.run_id, call.call_id)))
+            .flatten()
+            .collect();
         let kept = Kept::of(fresh.iter().copied(), &known.parts, &mut Packer::new()?)?;
-        Ok(Self { new: fresh.len() as u64, kept, withdrawn, recorded, runs, steps })
+        Ok(Self { new: fresh.len() as u64, kept, withdrawn, recorded, decided, runs, steps })
     }
 
     /// Spans that concern nothing that is known.
@@ -112,6 +122,12 @@ impl Change {
         }
         self.recorded.extend(resolved.calls.into_values());
         self.steps.extend(resolved.steps.into_values());
+        self.decided.extend(resolved.decided.into_values().flatten());
+    }
+
+    /// What was sent and answered in the calls.
+    fn prompts(&self) -> Result<Vec<SentRow>> {
+        self.recorded.iter().filter_map(Call::sent_prompt).map(|sent| SentRow::of(&sent)).collect()
     }
 
     /// Those that are over: whose root is known.

@@ -4,7 +4,7 @@ use super::{Ctx, Exit, Imported, conclude, in_one_line, lines_of, open, progress
 use crate::domain::Event;
 use crate::error::{Error, Result};
 use crate::intake::native::Line;
-use crate::intake::otlp::{self, FileSummary};
+use crate::intake::otlp::{self, FileSummary, Texts};
 use crate::intake::{Complaints, litellm as logs};
 use clap::Args;
 use std::path::PathBuf;
@@ -29,12 +29,16 @@ pub(crate) struct LiteLlmArgs {
 /// Spans and log events of OpenTelemetry, from files
 ///
 /// What the Collector's file exporter writes (an object a line), or single bodies of OTLP/HTTP, protobuf or JSON. What reports a
-/// call to a model is recorded as `asmm serve` does.
+/// call to a model is recorded as `asmm serve` does. Prompts and answers are dropped, unless --keep-texts is given: then they pass the
+/// guard before they are stored.
 #[derive(Debug, Args)]
 pub(crate) struct OtlpArgs {
     /// The files, plain or gzip; `-` is stdin
     #[arg(default_value = "-", value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Also keep prompts and answers that spans tell, after the guard has redacted them
+    #[arg(long, env = "ASMM_KEEP_TEXTS", value_parser = clap::builder::FalseyValueParser::new())]
+    keep_texts: bool,
     /// Exit with 1 when a span was skipped or refused
     #[arg(long)]
     strict: bool,
@@ -70,6 +74,7 @@ pub(super) async fn otlp(ctx: &Ctx, args: OtlpArgs) -> Result<Exit> {
     let store = ctx.store().await?;
     let now = ctx.clock.now();
     let mut imported = Imported::default();
+    let texts = if args.keep_texts { Texts::Keep } else { Texts::Drop };
     let mut spans = 0;
     for path in &args.paths {
         let file = shown(path);
@@ -77,7 +82,7 @@ pub(super) async fn otlp(ctx: &Ctx, args: OtlpArgs) -> Result<Exit> {
         let summary = pump((ctx, &store), &file, &mut imported, move |sink| {
             let mut stream = bar.wrap_read(open(&path)?);
             let mut complaints = Complaints::default();
-            let outcome = otlp::read_file(&name, &mut stream, now, &mut complaints, |line, span| {
+            let outcome = otlp::read_file(&name, &mut stream, (texts, now), &mut complaints, |line, span| {
                 sink.give(line, Line::Event(Event::Span(Box::new(span))))
             });
             let summary =

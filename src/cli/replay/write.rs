@@ -177,7 +177,9 @@ impl Writer {
         );
         match &replayed.other {
             None => {
-                let messages = call.messages.iter().flatten().map(role_and_content);
+                let answered = call.output.iter().flatten().map(role_and_content);
+                let answered = answered.map(|(role, content)| (format!("{role} (answered)"), content));
+                let messages = call.messages.iter().flatten().map(role_and_content).chain(answered);
                 let messages: Vec<(String, String)> = messages.collect();
                 let all = messages.iter().map(|(role, content)| (role.as_str(), content.as_str()));
                 shown.push_str(&text::messages(all, self.color));
@@ -269,6 +271,7 @@ fn object(replayed: &Replayed, verdicts_only: bool) -> Value {
     {
         fields.insert("inputs".to_owned(), json!(call.inputs));
         fields.insert("messages".to_owned(), json!(call.messages));
+        fields.insert("output".to_owned(), json!(call.output));
         if let Some(other) = &replayed.other {
             let with = json!({
                 "version": other.entry.version,

@@ -1,7 +1,8 @@
 //! Bodies within limits: of size, of all that are held at once, and of time.
 
 use crate::domain::Timestamp;
-use crate::intake::otlp::{self, Encoding, Signal, Spans};
+use crate::intake::otlp::{self, Encoding, Signal, Spans, Texts};
+use crate::recorder::LazyGuard;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt;
@@ -26,6 +27,13 @@ pub(super) struct Limits {
     /// In KiB.
     memory: Arc<Semaphore>,
     readers: Arc<Semaphore>,
+}
+
+/// What becomes of a body's spans before anything else sees them.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub texts: Texts,
+    pub guard: LazyGuard,
 }
 
 /// Why a request is not taken.
@@ -159,17 +167,20 @@ impl Limits {
         &self,
         body: Vec<u8>,
         (signal, form): (Signal, Form),
+        how: &Reading,
         now: Timestamp,
     ) -> Outcome<(Spans, OwnedSemaphorePermit)> {
         let (limit, memory) = (self.max_unpacked, Arc::clone(&self.memory));
         let closed = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending");
         let turn = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| closed())?;
+        let how = how.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let plain = if form.is_gzip { gunzip(&body, limit)? } else { body };
             let held = hold(&memory, plain.len())?;
-            let spans = otlp::read(&plain, signal, form.encoding, now)
+            let mut spans = otlp::read(&plain, (signal, form.encoding), how.texts, now)
                 .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+            spans.spans.iter_mut().for_each(|span| how.guard.look_at_span(span, now));
             Ok((spans, held))
         });
         reading.await.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body cannot be read"))?

@@ -1,13 +1,12 @@
 //! What is asked, and what is answered.
 
 use super::answer;
-use super::body::{Form, Limits, Outcome, Refusal};
+use super::body::{Form, Limits, Outcome, Reading, Refusal};
 use super::metrics::{Answered, Metrics};
 use super::writer::Job;
 use crate::clock::Clock;
 use crate::domain::Digest;
 use crate::intake::otlp::{Encoding, Signal, Spans};
-use crate::recorder::mask_conversation;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -20,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) struct Server {
     jobs: mpsc::Sender<Job>,
     limits: Limits,
+    reading: Reading,
     /// Of the token: comparing digests says nothing about how much of it was right.
     token: Option<Digest>,
     metrics: Arc<Metrics>,
@@ -29,12 +29,12 @@ pub(super) struct Server {
 impl Server {
     pub fn new(
         jobs: mpsc::Sender<Job>,
-        limits: Limits,
+        (limits, reading): (Limits, Reading),
         token: Option<String>,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { jobs, limits, token: token.map(Digest::of), metrics, clock }
+        Self { jobs, limits, reading, token: token.map(Digest::of), metrics, clock }
     }
 
     fn is_allowed(&self, headers: &HeaderMap) -> bool {
@@ -62,9 +62,9 @@ impl Server {
     async fn take_in(&self, signal: Signal, form: Form, request: Request) -> Outcome<Spans> {
         let (head, body) = request.into_parts();
         let (body, _packed) = self.limits.read(&head.headers, body).await?;
-        let (mut read, _unpacked) = self.limits.unpack(body, (signal, form), self.clock.now()).await?;
+        let (mut read, _unpacked) =
+            self.limits.unpack(body, (signal, form), &self.reading, self.clock.now()).await?;
         self.metrics.read(read.refused, read.unknown_usage);
-        read.spans.iter_mut().for_each(mask_conversation);
         let spans = std::mem::take(&mut read.spans);
         if spans.is_empty() {
             return Ok(read);

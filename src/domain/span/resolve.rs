@@ -13,7 +13,7 @@
 
 use super::groups::{Place, Spans};
 use super::{Report, Span};
-use crate::domain::{Call, CallId, RunId, StartStep, Status, StepId, Timestamp};
+use crate::domain::{Call, CallId, GuardEvent, RunId, StartStep, Status, StepId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 
 /// What spans mean.
@@ -25,6 +25,8 @@ pub struct Resolved {
     pub runs: BTreeMap<RunId, SpanRun>,
     /// The steps that they belong to.
     pub steps: BTreeMap<(RunId, StepId), StartStep>,
+    /// What the guard decided about what was sent and answered in the calls.
+    pub decided: BTreeMap<(RunId, CallId), Vec<GuardEvent>>,
 }
 
 /// A run, as far as spans tell of it.
@@ -116,6 +118,7 @@ impl<'s> Spans<'s> {
         of_run.started_at = of_run.started_at.min(started_at);
         of_run.conversation = of_run.conversation.take().or(conversation);
         let step = self.step(group, run_id, &agent);
+        let told = self.told(group);
         let call = Call {
             run_id,
             call_id,
@@ -131,8 +134,16 @@ impl<'s> Spans<'s> {
             outcome: self.outcome(group),
             response_id: response_id.map(str::to_owned),
             pipeline: None,
-            prompt: None,
+            prompt: told.and_then(|report| report.prompt.clone()),
         };
+        if let Some(report) = told.filter(|report| !report.decided.is_empty()) {
+            let of_call = |event: &GuardEvent| GuardEvent {
+                run_id: Some(run_id),
+                call_id: Some(call_id),
+                ..event.clone()
+            };
+            resolved.decided.insert((run_id, call_id), report.decided.iter().map(of_call).collect());
+        }
         if let Some(step) = step {
             resolved.steps.entry((run_id, step.step_id)).or_insert(step);
         }
@@ -147,6 +158,17 @@ impl<'s> Spans<'s> {
         let answered = seen.chain(reports()).map(|report| report.model.as_str());
         let asked = reports().map(|report| report.asked_model.as_str());
         answered.chain(asked).find(|name| !name.is_empty()).unwrap_or("unknown")
+    }
+
+    /// The report that says most of what was sent and answered; of equal ones the innermost, which is nearest to the provider.
+    fn told(&self, group: &[Place]) -> Option<&'s Report> {
+        let said = |place: &Place| {
+            let report = self.report(*place)?;
+            let prompt = report.prompt.as_ref()?;
+            let says = (prompt.text_sha256.is_some(), prompt.output_sha256.is_some());
+            Some((says, self.ancestors(*place).count(), *place))
+        };
+        group.iter().filter_map(said).max().and_then(|(_, _, place)| self.report(place))
     }
 
     /// The step that a call belongs to: the one that is named, or the span that says which prompt version it uses.
@@ -184,8 +206,7 @@ impl<'s> Spans<'s> {
     }
 
     fn id_of_span(&self, place: Place) -> CallId {
-        let span = self.all[place];
-        CallId::derived(&["otel-span", &span.trace_id.simple().to_string(), &span.span_id.to_string()])
+        self.all[place].own_call_id()
     }
 
     /// The nearest span around a call's that says something, those spans included.

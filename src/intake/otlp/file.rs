@@ -1,6 +1,6 @@
 //! Bodies in files: one a line, as the Collector's file exporter writes them, or a single one.
 
-use super::{Encoding, Signal, read};
+use super::{Encoding, Signal, Texts, read};
 use crate::domain::{Span, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::lines::Lines;
@@ -27,7 +27,7 @@ pub struct FileSummary {
 pub fn read_file(
     file: &str,
     stream: &mut dyn Read,
-    now: Timestamp,
+    (texts, now): (Texts, Timestamp),
     complaints: &mut Complaints,
     mut give: impl FnMut(u64, Span) -> Result<()>,
 ) -> Result<FileSummary> {
@@ -36,16 +36,16 @@ pub fn read_file(
     let count = fill(stream, &mut head).map_err(failed)?;
     let whole = Cursor::new(head[..count].to_vec()).chain(stream);
     if head == [0x1f, 0x8b] {
-        return read_plain(file, &mut MultiGzDecoder::new(whole), now, complaints, &mut give);
+        return read_plain(file, &mut MultiGzDecoder::new(whole), (texts, now), complaints, &mut give);
     }
     let mut whole = whole;
-    read_plain(file, &mut whole, now, complaints, &mut give)
+    read_plain(file, &mut whole, (texts, now), complaints, &mut give)
 }
 
 fn read_plain(
     file: &str,
     stream: &mut dyn Read,
-    now: Timestamp,
+    (texts, now): (Texts, Timestamp),
     complaints: &mut Complaints,
     give: &mut dyn FnMut(u64, Span) -> Result<()>,
 ) -> Result<FileSummary> {
@@ -62,7 +62,7 @@ fn read_plain(
             take(
                 file,
                 line,
-                read(object.as_bytes(), signal, Encoding::Json, now),
+                read(object.as_bytes(), (signal, Encoding::Json), texts, now),
                 &mut summary,
                 complaints,
                 give,
@@ -77,7 +77,7 @@ fn read_plain(
             .hint("write it as JSON, an object a line"));
     }
     // Traces and logs have one shape in protobuf: what is no span has no id.
-    let traces = read(&body, Signal::Traces, Encoding::Protobuf, now);
+    let traces = read(&body, (Signal::Traces, Encoding::Protobuf), texts, now);
     take(file, 0, traces, &mut summary, complaints, give)?;
     Ok(summary)
 }

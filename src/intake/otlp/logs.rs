@@ -5,13 +5,13 @@
 //! | `codex.sse_event` of kind `response.completed` | Codex | input with the cache, output with reasoning |
 //! | `claude_code.api_request`, `claude_code.api_error` | Claude Code | input without the cache |
 //! | `gemini_cli.api_response`, `gemini_cli.api_error` | Gemini CLI | input with the cache, thoughts beside the output |
-//! | any other with `gen_ai.usage.…` | OpenTelemetry's events | as on spans; another report of the span it is in |
+//! | any other with `gen_ai.usage.…`, or with texts that are to be kept | OpenTelemetry's events | as on spans; another report of the span it is in |
 //!
 //! An event is taken as a span without a length, whose id is made of what it says: sent again, it is the same.
 
 use super::attributes::{Attributes, MODEL};
 use super::proto::{LogRecord, Value};
-use super::report;
+use super::{How, report};
 use crate::domain::{Digest, MAX_COUNT, Report, Span, SpanId, Timestamp, TokenUsage, as_name};
 use crate::error::{Error, Result};
 
@@ -20,9 +20,11 @@ pub(super) fn read(
     record: &LogRecord,
     scope: &str,
     resource: &Attributes<'_>,
+    how: How,
     unknown_usage: &mut u64,
 ) -> Result<Option<Span>> {
     let attributes = Attributes::new(&record.attributes);
+    let texts = || how.texts_of(&record.attributes, &[]);
     let body = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
         Some(Value::Text(text)) => text.as_str(),
         _ => "",
@@ -48,8 +50,11 @@ pub(super) fn read(
             failed(&attributes, "google")
         }
         _ => match report::of_span(&attributes, name, scope, unknown_usage) {
-            Some(report) if report.usage.is_some() => Ok(report),
-            _ => return Ok(None),
+            Some(report) => match texts() {
+                None if report.usage.is_none() => return Ok(None),
+                prompt => Ok(Report { prompt, ..report }),
+            },
+            None => return Ok(None),
         },
     };
     let report = report.unwrap_or_else(|_| {

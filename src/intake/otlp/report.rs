@@ -85,6 +85,7 @@ pub(super) fn of_span(
         response_id,
         usage,
         is_outer: role == Role::Outer,
+        ..Report::default()
     })
 }
 

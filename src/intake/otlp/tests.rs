@@ -1,5 +1,6 @@
 mod emitters;
 mod hostile;
+mod texts;
 
 use super::*;
 use crate::domain::{Call, Outcome, resolve};
@@ -35,7 +36,7 @@ fn calls(spans: &[Span]) -> Vec<Call> {
 }
 
 fn traces(body: &Value) -> Spans {
-    read(body.to_string().as_bytes(), Signal::Traces, Encoding::Json, now()).unwrap()
+    read(body.to_string().as_bytes(), (Signal::Traces, Encoding::Json), Texts::Drop, now()).unwrap()
 }
 
 /// A body of spans; each is changed by what is given for it.
@@ -87,7 +88,7 @@ fn every_recorded_body_gives_its_calls() {
         for (file, encoding) in
             [(format!("{name}.bin"), Encoding::Protobuf), (format!("{name}.json"), Encoding::Json)]
         {
-            let spans = read(&body(&file), Signal::Traces, encoding, now()).unwrap();
+            let spans = read(&body(&file), (Signal::Traces, encoding), Texts::Drop, now()).unwrap();
             assert_eq!((spans.refused, spans.unknown_usage), (0, 0), "{file}");
             assert_eq!(spans.spans.len() as u64, truth["spans"].as_u64().unwrap(), "{file}");
             let calls = calls(&spans.spans);
@@ -227,7 +228,8 @@ fn log_events_of_agents_are_calls() {
             "cache_read_tokens": "50000", "cache_creation_tokens": "2000", "duration_ms": "1500"})),
         record("claude_code.user_prompt", json!({"session.id": "s"})),
     ]}]}]});
-    let spans = read(body.to_string().as_bytes(), Signal::Logs, Encoding::Json, now()).unwrap();
+    let spans =
+        read(body.to_string().as_bytes(), (Signal::Logs, Encoding::Json), Texts::Drop, now()).unwrap();
     assert_eq!((spans.spans.len(), spans.refused), (2, 0));
     let calls = calls(&spans.spans);
     let usage: Vec<_> =
@@ -236,7 +238,8 @@ fn log_events_of_agents_are_calls() {
         usage.contains(&("gpt-5-codex", 1200)) && usage.contains(&("claude-sonnet-4-5", 52010)),
         "{usage:?}"
     );
-    let again = read(body.to_string().as_bytes(), Signal::Logs, Encoding::Json, now()).unwrap();
+    let again =
+        read(body.to_string().as_bytes(), (Signal::Logs, Encoding::Json), Texts::Drop, now()).unwrap();
     assert_eq!(again, spans);
 }
 
@@ -248,7 +251,7 @@ fn what_is_no_body_is_refused_in_words() {
         (b"", Encoding::Json),
         (b"{\"resourceSpans\": [{\"scopeSpans\": [{\"spans\": [{\"traceId\": \"zz\"}]}]}]}", Encoding::Json),
     ] {
-        let error = read(bytes, Signal::Traces, encoding, now()).unwrap_err();
+        let error = read(bytes, (Signal::Traces, encoding), Texts::Drop, now()).unwrap_err();
         assert!(error.to_string().contains("the body is no"), "{error}");
     }
     // What takes little to send and much to hold.
@@ -262,11 +265,14 @@ fn what_is_no_body_is_refused_in_words() {
         };
         field(1, &field(2, &field(2, &span)))
     };
-    let error = read(&bomb(100_000), Signal::Traces, Encoding::Protobuf, now()).unwrap_err();
+    let error = read(&bomb(100_000), (Signal::Traces, Encoding::Protobuf), Texts::Drop, now()).unwrap_err();
     assert!(error.to_string().contains("more than 20000 attributes"), "{error}");
-    assert_eq!(read(&bomb(10_000), Signal::Traces, Encoding::Protobuf, now()).unwrap().refused, 1);
+    assert_eq!(
+        read(&bomb(10_000), (Signal::Traces, Encoding::Protobuf), Texts::Drop, now()).unwrap().refused,
+        1
+    );
     let empty = format!("{{\"resourceSpans\":[{}{{}}]}}", "{},".repeat(100_000));
-    let error = read(empty.as_bytes(), Signal::Traces, Encoding::Json, now()).unwrap_err();
+    let error = read(empty.as_bytes(), (Signal::Traces, Encoding::Json), Texts::Drop, now()).unwrap_err();
     assert!(error.to_string().contains("nearly all of them empty"), "{error}");
     // A span without an id is counted, and the others are taken.
     let body = of_spans(&[json!({"spanId": ""}), json!({}), json!({"startTimeUnixNano": "0"})]);
@@ -305,7 +311,7 @@ fn damaged_bodies_are_read_or_refused() {
                     }
                 }
                 for signal in [Signal::Traces, Signal::Logs] {
-                    match read(&bytes, signal, encoding, now()) {
+                    match read(&bytes, (signal, encoding), Texts::Keep, now()) {
                         Ok(spans) => {
                             taken += 1;
                             assert!(spans.spans.len() <= 20);

@@ -5,7 +5,7 @@ use super::proto::{LogRecord, Resource, Scope, Span};
 use crate::error::{Error, Result};
 use prost::Message;
 
-/// The most attributes of a span, a log record or a resource.
+/// The most attributes of a span with its events, of a log record or a resource.
 const MAX_ATTRIBUTES: usize = 20_000;
 
 /// The fields of a message.
@@ -105,11 +105,14 @@ fn decode<T: Message + Default>(bytes: &[u8], attributes: Option<u64>) -> Result
 }
 
 fn check_attributes(bytes: &[u8], number: u64) -> Result<()> {
-    let mut count = 0;
+    check_count(bytes, number, &mut 0)
+}
+
+fn check_count(bytes: &[u8], number: u64, count: &mut usize) -> Result<()> {
     for attribute in messages(bytes, number) {
         attribute?;
-        count += 1;
-        if count > MAX_ATTRIBUTES {
+        *count += 1;
+        if *count > MAX_ATTRIBUTES {
             return Err(Error::input(format!("a span has more than {MAX_ATTRIBUTES} attributes"))
                 .hint("exporters have a limit of their own, 128 unless it was raised"));
         }
@@ -117,14 +120,32 @@ fn check_attributes(bytes: &[u8], number: u64) -> Result<()> {
     Ok(())
 }
 
+/// As [`check_attributes`], with those of the events; an event counts as one.
+fn check_item<T: Item>(bytes: &[u8]) -> Result<()> {
+    let mut count = 0;
+    check_count(bytes, T::ATTRIBUTES, &mut count)?;
+    if let Some(number) = T::EVENTS {
+        check_count(bytes, number, &mut count)?;
+        for event in messages(bytes, number) {
+            check_count(event?, ATTRIBUTES_OF_EVENT, &mut count)?;
+        }
+    }
+    Ok(())
+}
+
+const ATTRIBUTES_OF_EVENT: u64 = 3;
+
 /// A span or a log record, with what it came in.
 pub(super) trait Item: Message + Default {
     /// The number of its attributes' field.
     const ATTRIBUTES: u64;
+    /// The number of its events' field, if it has them.
+    const EVENTS: Option<u64> = None;
 }
 
 impl Item for Span {
     const ATTRIBUTES: u64 = 9;
+    const EVENTS: Option<u64> = Some(11);
 }
 
 impl Item for LogRecord {
@@ -141,7 +162,7 @@ pub(super) fn each<T: Item>(
     for of_resource in messages(body, 1) {
         for of_scope in messages(of_resource?, 2) {
             for item in messages(of_scope?, 2) {
-                check_attributes(item?, T::ATTRIBUTES)?;
+                check_item::<T>(item?)?;
             }
         }
     }

@@ -76,6 +76,8 @@ impl PostgresStore {
         for part in change.recorded.chunks(MAX_BATCH) {
             taken.calls += batch::record(&mut tx, &part.iter().collect::<Vec<_>>()).await?;
         }
+        Self::record_prompts(&mut tx, &change.prompts()?).await?;
+        Self::record_guard_events(&mut tx, &change.decided).await?;
         let ended = change.ended();
         if !ended.is_empty() {
             sqlx::query("select close_span_runs($1, $2, $3)")

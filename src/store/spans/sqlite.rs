@@ -41,6 +41,8 @@ impl SqliteStore {
         for part in change.recorded.chunks(MAX_BATCH) {
             taken.calls += sqlite::calls::record_calls(&mut tx, &self.prices, part, now).await?;
         }
+        Self::record_prompts(&mut tx, &change.prompts()?).await?;
+        Self::record_guard_events(&mut tx, &change.decided).await?;
         close_runs(&mut tx, &change.ended(), now).await?;
         tx.commit().await?;
         Ok(Some(taken))

@@ -38,9 +38,17 @@ pub(in crate::store) async fn withdraw_calls(
         })
         .collect::<Result<_>>()?;
     sqlx::query(
-        "insert into withdrawn_call (run_id, call_id, call, reason, withdrawn_at, withdrawn_by)
-         select unhex(j.value ->> 0), unhex(j.value ->> 1), j.value ->> 2, $2, $3, $4
-         from json_each($1) j",
+        "insert into withdrawn_call (run_id, call_id, call, prompt, reason, withdrawn_at, withdrawn_by)
+         select
+           unhex(j.value ->> 0), unhex(j.value ->> 1), j.value ->> 2,
+           case when p.call_id is not null then json_object(
+             'run_id', j.value ->> 0, 'call_id', j.value ->> 1, 'step_id', nullif(lower(hex(p.step_id)), ''), 'sent_at', p.sent_at,
+             'prompt_version_id', p.prompt_version_id, 'text_sha256', nullif(lower(hex(p.text_sha256)), ''),
+             'output_sha256', nullif(lower(hex(p.output_sha256)), ''), 'sanitisation', p.sanitisation,
+             'purged_at', p.purged_at, 'redacted_at', p.redacted_at) end,
+           $2, $3, $4
+         from json_each($1) j
+         left join llm_call_prompt p on p.run_id = unhex(j.value ->> 0) and p.call_id = unhex(j.value ->> 1)",
     )
     .bind(Value::from(kept).to_string())
     .bind(reason)
@@ -50,6 +58,16 @@ pub(in crate::store) async fn withdraw_calls(
     .await?;
     let calls = rows.into_iter().map(RecordedCall::try_from).collect::<Result<Vec<_>>>()?;
     discount_calls(db, &calls, now).await?;
+    sqlx::query(
+        "delete from llm_call_prompt
+         where (run_id, call_id) in (
+           select c.run_id, c.call_id
+           from json_each($1) j
+           join llm_call c on c.run_id = unhex(j.value ->> 0) and c.call_id = unhex(j.value ->> 1))",
+    )
+    .bind(&keys)
+    .execute(&mut *db)
+    .await?;
     sqlx::query(
         "delete from llm_call
          where (run_id, call_id) in (select unhex(j.value ->> 0), unhex(j.value ->> 1) from json_each($1) j)",

@@ -8,7 +8,7 @@ mod serve;
 use crate::support::TestDb;
 use asmm::clock::Clock;
 use asmm::domain::{Call, CallId, RunId, Span, Timestamp};
-use asmm::intake::otlp::{self, Encoding, Signal};
+use asmm::intake::otlp::{self, Encoding, Signal, Texts};
 use asmm::store::{Location, Store};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -46,7 +46,7 @@ pub fn bodies() -> BTreeMap<String, Vec<u8>> {
 }
 
 pub fn spans(body: &[u8]) -> Vec<Span> {
-    otlp::read(body, Signal::Traces, Encoding::Protobuf, now()).unwrap().spans
+    otlp::read(body, (Signal::Traces, Encoding::Protobuf), Texts::Drop, now()).unwrap().spans
 }
 
 /// All calls of the journal, as far as spans tell of them.

@@ -210,8 +210,8 @@ fn load(number: u64, count: u64) -> Vec<u8> {
 }
 
 fn spans_of(body: &[u8]) -> Vec<Span> {
-    use asmm::intake::otlp::{Encoding, Signal, read};
-    read(body, Signal::Traces, Encoding::Json, now()).unwrap().spans
+    use asmm::intake::otlp::{Encoding, Signal, Texts, read};
+    read(body, (Signal::Traces, Encoding::Json), Texts::Drop, now()).unwrap().spans
 }
 
 /// Sends bodies from four clients until told to stop. Answers those that were answered with 200, and sends the others again

@@ -1,7 +1,7 @@
 //! Values inside of each other, and more of them than anybody sends.
 
 use super::{now, of_spans, traces};
-use crate::intake::otlp::{Encoding, Signal, proto, read};
+use crate::intake::otlp::{Encoding, Signal, Texts, proto, read};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -48,17 +48,19 @@ fn values_inside_of_each_other_are_read_or_refused() {
     for depth in [1, 10] {
         let body = of_spans(&[json!({"attributes": {"deep": nested(depth)}})]);
         assert_eq!(traces(&body).spans.len(), 1, "{depth}");
-        let read = read(&nested_protobuf(depth), Signal::Traces, Encoding::Protobuf, now()).unwrap();
+        let read =
+            read(&nested_protobuf(depth), (Signal::Traces, Encoding::Protobuf), Texts::Drop, now()).unwrap();
         assert_eq!((read.spans.len(), read.refused), (1, 0), "{depth}");
     }
     // Deeper than a stack.
     for depth in [200, 5000] {
-        let error = read(&nested_protobuf(depth), Signal::Traces, Encoding::Protobuf, now()).unwrap_err();
+        let error = read(&nested_protobuf(depth), (Signal::Traces, Encoding::Protobuf), Texts::Drop, now())
+            .unwrap_err();
         assert!(error.to_string().contains("the body is no protobuf"), "{error}");
         let body = of_spans(&[json!({"attributes": {"deep": "HERE"}})]).to_string();
         let arrays = "{\"arrayValue\":{\"values\":[".repeat(depth) + &"]}}".repeat(depth);
         let deep = body.replace("{\"stringValue\":\"HERE\"}", &arrays);
-        let error = read(deep.as_bytes(), Signal::Traces, Encoding::Json, now()).unwrap_err();
+        let error = read(deep.as_bytes(), (Signal::Traces, Encoding::Json), Texts::Drop, now()).unwrap_err();
         assert!(error.to_string().contains("the body is no JSON"), "{error}");
     }
 }
@@ -74,7 +76,7 @@ fn what_is_passed_over_may_be_deep() {
     let beside = body.replacen('{', &format!("{{\"other\":{deep},"), 1);
     for body in [in_value, beside] {
         assert!(body.len() > 2 * depth, "it is in there");
-        let read = read(body.as_bytes(), Signal::Traces, Encoding::Json, now()).unwrap();
+        let read = read(body.as_bytes(), (Signal::Traces, Encoding::Json), Texts::Drop, now()).unwrap();
         assert_eq!((read.spans.len(), read.refused), (1, 0));
     }
 }

@@ -1,0 +1,270 @@
+//! Prompts and answers in spans.
+
+use super::{body, expected, now, of_spans};
+use crate::domain::{CallPrompt, Sanitisation, Span};
+use crate::intake::otlp::{Encoding, Signal, Texts, read};
+use serde_json::{Value, json};
+
+fn kept(body: &Value) -> Vec<Span> {
+    read(body.to_string().as_bytes(), (Signal::Traces, Encoding::Json), Texts::Keep, now()).unwrap().spans
+}
+
+fn prompt(span: &Span) -> Option<&CallPrompt> {
+    span.report.as_ref()?.prompt.as_deref()
+}
+
+/// What is kept of a call with these attributes, and with whatever else is set.
+fn of_call(attributes: &Value, more: &Value) -> Option<CallPrompt> {
+    let mut attributes = attributes.clone();
+    attributes["gen_ai.operation.name"] = "chat".into();
+    attributes["gen_ai.request.model"] = "gpt-4o".into();
+    let mut set = json!({"attributes": attributes});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        set[key] = value.clone();
+    }
+    prompt(&kept(&of_spans(&[set]))[0]).cloned()
+}
+
+/// Of every recorded body with a text the calls say what was sent and answered; the requests of all of them were alike.
+#[test]
+fn recorded_bodies_say_what_was_sent() {
+    let mut told = 0;
+    for name in expected().keys() {
+        let mut of_both = Vec::new();
+        for (file, encoding) in
+            [(format!("{name}.bin"), Encoding::Protobuf), (format!("{name}.json"), Encoding::Json)]
+        {
+            let dropped = read(&body(&file), (Signal::Traces, encoding), Texts::Drop, now()).unwrap().spans;
+            assert!(dropped.iter().all(|span| prompt(span).is_none()), "{file}");
+            let spans = read(&body(&file), (Signal::Traces, encoding), Texts::Keep, now()).unwrap().spans;
+            let without: Vec<Span> = spans
+                .iter()
+                .cloned()
+                .map(|mut span| {
+                    if let Some(report) = &mut span.report {
+                        report.prompt = None;
+                    }
+                    span
+                })
+                .collect();
+            assert_eq!(without, dropped, "{file}");
+            of_both.push(spans);
+        }
+        assert_eq!(of_both[0], of_both[1], "{name}");
+        for prompt in of_both[0].iter().filter_map(prompt) {
+            assert_eq!(prompt.sanitisation, Sanitisation::Unscanned);
+            let messages = prompt.messages.as_deref().unwrap_or_default();
+            if name.ends_with("embeddings") {
+                assert!(!messages.is_empty() && prompt.output.is_none(), "{name}: {prompt:?}");
+                continue;
+            }
+            let first = messages.iter().find(|message| message["role"] == "user");
+            let content =
+                first.map(|message| &message["content"]).unwrap_or_else(|| panic!("{name}: {messages:?}"));
+            let said = content.as_str().or_else(|| content[0]["text"].as_str());
+            assert_eq!(said, Some("hi"), "{name}: {messages:?}");
+            for answer in prompt.output.iter().flatten() {
+                assert_eq!(answer["role"], "assistant", "{name}: {answer}");
+                let content = &answer["content"];
+                let said = content.as_str().or_else(|| content[0]["text"].as_str());
+                assert!(
+                    said == Some("Hello, world.") || answer.get("tool_calls").is_some(),
+                    "{name}: {answer}"
+                );
+                told += 1;
+            }
+        }
+    }
+    assert!(told >= 30, "{told}");
+}
+
+#[test]
+fn every_dialect_becomes_messages_of_a_chat() {
+    let cases = [
+        // OpenTelemetry.
+        (
+            json!({
+                "gen_ai.system_instructions": r#"[{"type":"text","content":"Be brief."}]"#,
+                "gen_ai.input.messages": r#"[{"role":"user","parts":[{"type":"text","content":"a"},{"type":"blob","content":"b"}]},
+                    {"role":"assistant","parts":[{"type":"tool_call","id":"c1","name":"w","arguments":{"q":1}}]},
+                    {"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"sunny"}]}]"#,
+                "gen_ai.output.messages":
+                    r#"[{"role":"assistant","parts":[{"type":"text","content":"It is."}],"finish_reason":"stop"}]"#,
+            }),
+            json!([
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "blob", "content": "b"}]},
+                {"role": "assistant", "content": null, "tool_calls": [
+                    {"id": "c1", "type": "function", "function": {"name": "w", "arguments": "{\"q\":1}"}}]},
+                {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+            ]),
+            json!([{"role": "assistant", "content": "It is."}]),
+        ),
+        // Traceloop of old.
+        (
+            json!({
+                "gen_ai.prompt.0.role": "system", "gen_ai.prompt.0.content": "Be brief.",
+                "gen_ai.prompt.1.role": "user", "gen_ai.prompt.1.content": "{\"not\": \"parsed\"}",
+                "gen_ai.prompt.10.role": "user", "gen_ai.prompt.10.content": "last",
+                "gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.content": "yes",
+                "gen_ai.completion.0.tool_calls.0.id": "c1", "gen_ai.completion.0.tool_calls.0.name": "w",
+                "gen_ai.completion.0.tool_calls.0.arguments": "{}",
+            }),
+            json!([
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "{\"not\": \"parsed\"}"},
+                {"role": "user", "content": "last"},
+            ]),
+            json!([{"role": "assistant", "content": "yes", "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "w", "arguments": "{}"}}]}]),
+        ),
+        // OpenInference.
+        (
+            json!({
+                "llm.input_messages.0.message.role": "user",
+                "llm.input_messages.0.message.contents.0.message_content.type": "text",
+                "llm.input_messages.0.message.contents.0.message_content.text": "a",
+                "llm.output_messages.0.message.role": "assistant",
+                "llm.output_messages.0.message.content": "b",
+            }),
+            json!([{"role": "user", "content": [{"type": "text", "text": "a"}]}]),
+            json!([{"role": "assistant", "content": "b"}]),
+        ),
+        (
+            json!({"llm.prompts.0.prompt.text": "a", "llm.completions.0.completion.text": "b"}),
+            json!([{"role": "user", "content": "a"}]),
+            json!([{"role": "assistant", "content": "b"}]),
+        ),
+        // Vercel.
+        (
+            json!({
+                "ai.prompt.messages": r#"[{"role":"user","content":[{"type":"text","text":"a"}]}]"#,
+                "ai.response.text": "[1, 2]",
+                "ai.response.toolCalls": r#"[{"toolCallId":"c1","toolName":"w","input":{"q":1}}]"#,
+            }),
+            json!([{"role": "user", "content": [{"type": "text", "text": "a"}]}]),
+            json!([{"role": "assistant", "content": "[1, 2]", "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "w", "arguments": "{\"q\":1}"}}]}]),
+        ),
+        (
+            json!({"ai.prompt": r#"{"prompt":"a"}"#, "ai.response.object": r#"{"b":1}"#}),
+            json!([{"role": "user", "content": "a"}]),
+            json!([{"role": "assistant", "content": "{\"b\":1}"}]),
+        ),
+        // Langfuse and MLflow.
+        (
+            json!({
+                "langfuse.observation.input": r#"[{"role":"user","content":"a"}]"#,
+                "langfuse.observation.output": r#"{"role":"assistant","content":"b"}"#,
+            }),
+            json!([{"role": "user", "content": "a"}]),
+            json!([{"role": "assistant", "content": "b"}]),
+        ),
+        (
+            json!({
+                "mlflow.spanInputs": r#"{"messages":[{"role":"user","content":"a"}],"temperature":0}"#,
+                "mlflow.spanOutputs": "\"b\"",
+            }),
+            json!([{"role": "user", "content": "a"}]),
+            json!([{"role": "assistant", "content": "\"b\""}]),
+        ),
+    ];
+    for (attributes, messages, output) in cases {
+        let kept = of_call(&attributes, &Value::Null).unwrap();
+        assert_eq!((json!(kept.messages), json!(kept.output)), (messages, output), "{attributes}");
+        // The digests are those of what is stored.
+        kept.check(now()).unwrap();
+        assert!(kept.text_sha256.is_some() && kept.output_sha256.is_some());
+    }
+}
+
+#[test]
+fn events_of_a_span_tell_texts_too() {
+    let event = |name: &str, attributes: Value| {
+        let attributes: Vec<Value> = attributes
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(key, value)| json!({"key": key, "value": {"stringValue": value}}))
+            .collect();
+        json!({"name": name, "timeUnixNano": "1795370000000000000", "attributes": attributes})
+    };
+    let (asked, answered) =
+        (json!([{"role": "user", "content": "a"}]), json!([{"role": "assistant", "content": "b"}]));
+    let of_old = json!([
+        event("gen_ai.user.message", json!({"content": "a"})),
+        event(
+            "gen_ai.choice",
+            json!({"index": "0", "finish_reason": "stop", "message": "{\"content\":\"b\"}"})
+        ),
+        event("exception", json!({"exception.message": "c"})),
+    ]);
+    let whole = json!([
+        event("gen_ai.content.prompt", json!({"gen_ai.prompt": asked.to_string()})),
+        event("gen_ai.content.completion", json!({"gen_ai.completion": answered.to_string()})),
+    ]);
+    let details = json!([event(
+        "gen_ai.client.inference.operation.details",
+        json!({
+            "gen_ai.input.messages": "[{\"role\":\"user\",\"parts\":[{\"type\":\"text\",\"content\":\"a\"}]}]",
+            "gen_ai.output.messages": "[{\"role\":\"assistant\",\"parts\":[{\"type\":\"text\",\"content\":\"b\"}]}]",
+        })
+    )]);
+    for events in [of_old, whole, details] {
+        let kept = of_call(&json!({}), &json!({"events": events})).unwrap();
+        assert_eq!((json!(kept.messages), json!(kept.output)), (asked.clone(), answered.clone()), "{events}");
+    }
+}
+
+/// An event of the log that has the texts alone is another report of the span it is in.
+#[test]
+fn an_event_of_the_log_may_have_the_texts_alone() {
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let body = json!({"resourceLogs": [{"scopeLogs": [{"scope": {"name": "test"}, "logRecords": [{
+        "timeUnixNano": "1795370000500000000",
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": "0000000000000001",
+        "eventName": "gen_ai.client.inference.operation.details",
+        "attributes": [
+            text("gen_ai.operation.name", "chat"),
+            text("gen_ai.request.model", "gpt-4o"),
+            text("gen_ai.input.messages", "[{\"role\":\"user\",\"content\":\"a\"}]"),
+        ],
+    }]}]}]});
+    let of_log = |texts| {
+        read(body.to_string().as_bytes(), (Signal::Logs, Encoding::Json), texts, now()).unwrap().spans
+    };
+    assert_eq!(of_log(Texts::Drop), []);
+    let mut spans = of_log(Texts::Keep);
+    spans.extend(kept(&of_spans(&[json!({"attributes": {
+        "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 5}})])));
+    let calls = super::calls(&spans);
+    assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].usage.unwrap().input, 5);
+    assert_eq!(json!(calls[0].prompt.as_ref().unwrap().messages), json!([{"role": "user", "content": "a"}]));
+}
+
+#[test]
+fn what_is_no_text_or_too_large_leaves_the_call_alone() {
+    let none = [
+        json!({}),
+        json!({"gen_ai.input.messages": "[]", "gen_ai.prompt.x": "y", "gen_ai.prompt.1": "z", "input.value": ""}),
+        json!({"gen_ai.input.messages": {"arrayValue": {}}}),
+        json!({"ai.prompt.messages": {"bytesValue": "AAAA"}}),
+        // Larger than what is kept of a call.
+        json!({"input.value": "x".repeat(5 << 20)}),
+    ];
+    for attributes in none {
+        assert!(of_call(&attributes, &Value::Null).is_none());
+    }
+    // Paths that contradict each other, and deep ones.
+    let path = format!("gen_ai.prompt.0.{}", "a.".repeat(5000));
+    let kept = of_call(
+        &json!({"gen_ai.prompt.0.content": "a", "gen_ai.prompt.0.content.b": "c", "gen_ai.prompt.0.role": "user", path: "d"}),
+        &Value::Null,
+    );
+    assert_eq!(kept.unwrap().messages.unwrap()[0]["content"], "a");
+    // No JSON, but a text all the same.
+    let kept = of_call(&json!({"input.value": "[not json"}), &Value::Null).unwrap();
+    assert_eq!(json!(kept.messages), json!([{"role": "user", "content": "[not json"}]));
+}
