@@ -244,7 +244,9 @@ begin
   )
   select count(*), array_agg(text_sha256) || array_agg(output_sha256) into calls, digests from purged;
   delete from prompt_text t
-  where t.text_sha256 = any (digests)
+  where (t.text_sha256 = any (digests)
+         -- Those that no call needs any more, for it was withdrawn.
+         or calls = 0 and t.recorded_at < purge_inputs.before)
     and not exists (
       select 1 from llm_call_prompt p where p.text_sha256 = t.text_sha256 and p.purged_at is null)
     and not exists (

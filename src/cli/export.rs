@@ -186,9 +186,8 @@ async fn write_sent(store: &Store, run: &Run, with_inputs: bool, out: &mut impl 
         after = Some(last.call_id);
         for mut sent in page {
             let prompt = &mut sent.prompt;
-            if !with_inputs && (prompt.inputs.is_some() || prompt.messages.is_some()) {
-                prompt.inputs = None;
-                prompt.messages = None;
+            if !with_inputs && prompt.has_texts() {
+                *prompt = std::mem::take(prompt).without_texts();
                 prompt.purged_at = Some(store.now());
             }
             write_event(&Event::Prompt(sent), out)?;

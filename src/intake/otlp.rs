@@ -109,11 +109,16 @@ struct How {
 }
 
 impl How {
-    /// What was sent and answered, if that is to be kept.
-    fn texts_of(self, attributes: &[proto::KeyValue], events: &[proto::Event]) -> Option<Box<CallPrompt>> {
+    /// What was sent and answered in a call, if that is to be kept.
+    fn texts_of(
+        self,
+        report: &Report,
+        attributes: &[proto::KeyValue],
+        events: &[proto::Event],
+    ) -> Option<Box<CallPrompt>> {
         match self.texts {
             Texts::Drop => None,
-            Texts::Keep => texts::of(attributes, events, self.now),
+            Texts::Keep => texts::of(&report.operation, attributes, events, self.now),
         }
     }
 }
@@ -188,8 +193,8 @@ fn read_span(
     let span_id = span_id(&span.span_id).ok_or_else(|| Error::input("the span has no id"))?;
     let attributes = Attributes::new(&span.attributes);
     let report = report::of_span(&attributes, &span.name, scope, unknown_usage);
-    let report =
-        report.map(|report| Report { prompt: how.texts_of(&span.attributes, &span.events), ..report });
+    let report = report
+        .map(|report| Report { prompt: how.texts_of(&report, &span.attributes, &span.events), ..report });
     let read = Span {
         trace_id,
         span_id,

@@ -50,10 +50,10 @@ impl Store {
                 Store::Postgres(s) => s.purge_some(before).await?,
                 Store::Sqlite(s) => s.purge_some(before).await?,
             };
+            all += purged;
             if purged.calls == 0 {
                 return Ok(all);
             }
-            all += purged;
         }
     }
 }
@@ -95,7 +95,9 @@ impl SqliteStore {
             digests.iter().flat_map(|(text, output)| [text, output]).flatten().map(Digest::hex).collect();
         let texts = sqlx::query(
             "delete from prompt_text
-             where text_sha256 in (select unhex(j.value) from json_each($1) j)
+             where (text_sha256 in (select unhex(j.value) from json_each($1) j)
+                    -- Those that no call needs any more, for it was withdrawn.
+                    or $2 and recorded_at < $3)
                and not exists (
                  select 1
                  from llm_call_prompt p
@@ -106,6 +108,8 @@ impl SqliteStore {
                  where p.output_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
         )
         .bind(json!(distinct).to_string())
+        .bind(digests.is_empty())
+        .bind(before)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

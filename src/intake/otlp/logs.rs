@@ -24,7 +24,6 @@ pub(super) fn read(
     unknown_usage: &mut u64,
 ) -> Result<Option<Span>> {
     let attributes = Attributes::new(&record.attributes);
-    let texts = || how.texts_of(&record.attributes, &[]);
     let body = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
         Some(Value::Text(text)) => text.as_str(),
         _ => "",
@@ -50,7 +49,7 @@ pub(super) fn read(
             failed(&attributes, "google")
         }
         _ => match report::of_span(&attributes, name, scope, unknown_usage) {
-            Some(report) => match texts() {
+            Some(report) => match how.texts_of(&report, &record.attributes, &[]) {
                 None if report.usage.is_none() => return Ok(None),
                 prompt => Ok(Report { prompt, ..report }),
             },

@@ -35,7 +35,12 @@ const MAX_DEPTH: usize = 16;
 
 /// What was sent and answered, not looked at yet. None if the span says nothing of it. What is too large to be kept is
 /// its digest.
-pub(super) fn of(attributes: &[KeyValue], events: &[Event], now: Timestamp) -> Option<Box<CallPrompt>> {
+pub(super) fn of(
+    operation: &str,
+    attributes: &[KeyValue],
+    events: &[Event],
+    now: Timestamp,
+) -> Option<Box<CallPrompt>> {
     let told = Attributes::of(attributes);
     let mut messages = told.sent();
     let mut output = told.answered();
@@ -54,6 +59,10 @@ pub(super) fn of(attributes: &[KeyValue], events: &[Event], now: Timestamp) -> O
                 messages.extend(role.and_then(|role| of_event.message(role)));
             }
         }
+    }
+    if operation == "embeddings" {
+        // Vectors are no texts.
+        output.clear();
     }
     let kept = |all: Vec<Value>| Some(all).filter(|all| !all.is_empty());
     let prompt = CallPrompt {

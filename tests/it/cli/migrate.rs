@@ -41,6 +41,7 @@ fn postgres_is_migrated_when_told_to() {
            15  spans
            16  provider_usage
            17  budgets
+           18  outputs
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);
@@ -71,7 +72,8 @@ fn postgres_is_migrated_when_told_to() {
     applied 0015_spans
     applied 0016_provider_usage
     applied 0017_budgets
-    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 17 migrations applied; catalogue 2026-11-20
+    applied 0018_outputs
+    postgres://127.0.0.1:[port]/[db] (schema [schema]): up to date, 18 migrations applied; catalogue 2026-11-20
     ");
     insta::assert_snapshot!(hidden(sandbox.snapshot(&["migrate"])), @r"
     exit: 0
@@ -136,6 +138,7 @@ fn sqlite_migrates_itself() {
            15  spans
            16  provider_usage
            17  budgets
+           18  outputs
     --- stderr ---
     ");
     let dry = sandbox.run(&["migrate", "--dry-run"]);

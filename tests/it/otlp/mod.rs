@@ -4,6 +4,7 @@ mod clients;
 mod orders;
 mod receiver;
 mod serve;
+mod texts;
 
 use crate::support::TestDb;
 use asmm::clock::Clock;

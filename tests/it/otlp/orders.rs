@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// The spans in traces of their own, with responses of their own.
-fn as_case(spans: &[Span], case: u128) -> Vec<Span> {
+pub fn as_case(spans: &[Span], case: u128) -> Vec<Span> {
     let mut spans = spans.to_vec();
     for span in &mut spans {
         span.trace_id = Uuid::from_u128(span.trace_id.as_u128() ^ (case << 64));
@@ -36,7 +36,7 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
 }
 
 /// Every order of a few; of more, in turn from each place, forwards and backwards.
-fn orders(count: usize) -> Vec<Vec<usize>> {
+pub fn orders(count: usize) -> Vec<Vec<usize>> {
     if count <= 4 {
         return permutations(count);
     }
@@ -45,7 +45,7 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
 }
 
 /// Every way to cut a row of `count` into parts; of a long one, not at all and everywhere.
-fn splits(count: usize) -> impl Iterator<Item = Vec<usize>> {
+pub fn splits(count: usize) -> impl Iterator<Item = Vec<usize>> {
     let all = 1_usize << count.saturating_sub(1);
     let step = if count <= 4 { 1 } else { all - 1 };
     (0..all).step_by(step).map(move |cuts| {

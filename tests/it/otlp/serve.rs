@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
 
-fn sandboxes() -> [Sandbox; 2] {
+pub fn sandboxes() -> [Sandbox; 2] {
     let at = "2026-11-30T12:00:00Z";
     let postgres = Sandbox::new().with_postgres().with_now(at);
     assert_eq!(postgres.run(&["migrate"]).code, 0);

@@ -419,7 +419,7 @@ fn a_plain_user_migrates_and_owns() {
             let grant = format!("do $$ begin execute format('grant create on database %I to {user}', current_database()); end $$");
             psql(&grant, &location.schema).success();
             let store = Store::connect(&location, Clock::System).await.unwrap();
-            assert_eq!(store.migrate().await.unwrap().len(), 17);
+            assert_eq!(store.migrate().await.unwrap().len(), 18);
             assert_eq!(record_through_the_client(&store).await, 1);
             let writes = psql(&format!("set role asmm_writer; {}", recording()[0]), &location.schema);
             writes.success();

@@ -18,7 +18,7 @@ fn names(migrations: &[MigrationName]) -> Vec<String> {
     migrations.iter().map(|m| format!("{:04}_{}", m.version, m.name)).collect()
 }
 
-const ALL: [&str; 17] = [
+const ALL: [&str; 18] = [
     "0001_catalogue",
     "0002_prompts",
     "0003_ledger",
@@ -36,6 +36,7 @@ const ALL: [&str; 17] = [
     "0015_spans",
     "0016_provider_usage",
     "0017_budgets",
+    "0018_outputs",
 ];
 
 /// What every way into the ledger says, which must be the same; the ledger's name is replaced.
@@ -66,7 +67,7 @@ on_both_databases! {
         assert_eq!(connect(&db).await.migrate().await.unwrap(), []);
         assert_eq!(store.pending_migrations().await.unwrap(), []);
         assert_eq!(count(&db, "select count(*) from price_catalogue").await, 1);
-        assert_eq!(count(&db, "select count(*) from _sqlx_migrations").await, 17);
+        assert_eq!(count(&db, "select count(*) from _sqlx_migrations").await, 18);
     }
 
     async fn what_is_missing_is_named_and_applied(db: TestDb) {
@@ -88,7 +89,7 @@ on_both_databases! {
         execute(&db, "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
                       select 9999, 'tomorrow', success, checksum, 1 from _sqlx_migrations where version = 1").await;
         same_snapshot!(refused(&db).await, @"
-        `[ledger]` is newer than this program: it has migration 9999, and this asmm knows up to 17
+        `[ledger]` is newer than this program: it has migration 9999, and this asmm knows up to 18
         hint: install the newer asmm; a ledger is never migrated back
         Ledger, exit code 7
         ");
@@ -169,7 +170,7 @@ fn opening_makes_a_file_but_no_postgres_ledger() {
         execute(&db, "delete from _sqlx_migrations where version > 5").await;
         let error = Store::open(&location(&db), Clock::System).await.unwrap_err();
         insta::assert_snapshot!(said(&error), @"
-        `[ledger]` is not up to date: 12 migrations are pending
+        `[ledger]` is not up to date: 13 migrations are pending
         hint: run `asmm migrate`; `asmm migrate --dry-run` shows what it would do
         Ledger, exit code 7
         ");

@@ -89,7 +89,7 @@ fn a_failed_migration_leaves_nothing() {
 
         // The failed one is still open and holds nothing that another would wait for.
         execute(&db, "drop function refuse_change()").await;
-        assert_eq!(connect(&db).await.migrate().await.unwrap().len(), 17);
+        assert_eq!(connect(&db).await.migrate().await.unwrap().len(), 18);
         assert_eq!(store.schema_state().await.unwrap(), SchemaState::Current);
     });
 }
@@ -119,12 +119,12 @@ fn a_failed_migration_is_taken_up_again() {
         let pending = store.pending_migrations().await.unwrap();
         assert_eq!(
             pending.iter().map(|m| m.version).collect::<Vec<_>>(),
-            [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]
+            [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
         );
         assert_eq!(count(&db, "select count(*) from pg_proc where proname = 'start_run' and pronamespace = current_schema()::regnamespace").await, 0);
 
         execute(&db, "drop function find_prompt_version(text)").await;
-        assert_eq!(store.migrate().await.unwrap().len(), 13);
+        assert_eq!(store.migrate().await.unwrap().len(), 14);
         is_loaded_once(&db).await;
     });
 }
@@ -144,7 +144,7 @@ fn a_failed_migration_of_a_file_is_taken_up_again() {
         let pending = store.pending_migrations().await.unwrap();
         assert_eq!(
             pending.iter().map(|m| m.version).collect::<Vec<_>>(),
-            [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]
+            [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
         );
         assert_eq!(count(&db, "select count(*) from sqlite_master where name = 'v_run'").await, 0);
 

@@ -54,7 +54,7 @@ fn recorded_bodies_say_what_was_sent() {
         for prompt in of_both[0].iter().filter_map(prompt) {
             assert_eq!(prompt.sanitisation, Sanitisation::Unscanned);
             let messages = prompt.messages.as_deref().unwrap_or_default();
-            if name.ends_with("embeddings") {
+            if name.contains("embeddings") {
                 assert!(!messages.is_empty() && prompt.output.is_none(), "{name}: {prompt:?}");
                 continue;
             }
@@ -62,13 +62,15 @@ fn recorded_bodies_say_what_was_sent() {
             let content =
                 first.map(|message| &message["content"]).unwrap_or_else(|| panic!("{name}: {messages:?}"));
             let said = content.as_str().or_else(|| content[0]["text"].as_str());
-            assert_eq!(said, Some("hi"), "{name}: {messages:?}");
+            let is_sent = said.is_some_and(|said| ["hi", "say hello"].contains(&said));
+            assert!(is_sent, "{name}: {messages:?}");
             for answer in prompt.output.iter().flatten() {
                 assert_eq!(answer["role"], "assistant", "{name}: {answer}");
                 let content = &answer["content"];
                 let said = content.as_str().or_else(|| content[0]["text"].as_str());
                 assert!(
-                    said == Some("Hello, world.") || answer.get("tool_calls").is_some(),
+                    said.is_some_and(|said| ["Hello, world.", "hello there"].contains(&said))
+                        || answer.get("tool_calls").is_some(),
                     "{name}: {answer}"
                 );
                 told += 1;

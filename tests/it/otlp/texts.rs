@@ -1,0 +1,195 @@
+//! Prompts and answers in spans: dropped, unless they are to be kept, and then guarded before they are stored anywhere.
+
+use super::orders::{as_case, orders, splits};
+use super::receiver::{JSON, Receiver};
+use super::serve::sandboxes;
+use super::{bodies, now, open};
+use crate::guard::planted::{email, github_token};
+use crate::support::{Sandbox, on_both_databases, psql};
+use asmm::domain::{CallId, CallPrompt, RunId, Span, Timestamp, resolve};
+use asmm::intake::otlp::{self, Encoding, Signal, Texts};
+use asmm::store::{Purged, Store};
+use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What is recorded of what was sent and answered.
+async fn recorded(store: &Store) -> BTreeMap<(RunId, CallId), CallPrompt> {
+    let mut all = BTreeMap::new();
+    for run in store.runs_page(None, 10_000).await.unwrap() {
+        let sent = store.sent_prompts(run.run_id, None, 10_000).await.unwrap();
+        all.extend(sent.into_iter().map(|sent| ((sent.run_id, sent.call_id), sent.prompt)));
+    }
+    all
+}
+
+on_both_databases! {
+    /// Whatever the order in which spans come, the texts are those of the calls in the end.
+    async fn texts_follow_their_calls(db: TestDb) {
+        let store = open(&db).await;
+        let (mut all, mut case, mut withdrawn) = (Vec::new(), 0, 0);
+        for name in ["vercel6__tools", "vercel5__anthropic_stream", "traceloop-beside__responses", "openinference-both__responses"] {
+            let body = &bodies()[&format!("{name}.traces.1")];
+            let spans = otlp::read(body, (Signal::Traces, Encoding::Protobuf), Texts::Keep, now()).unwrap().spans;
+            for order in orders(spans.len()) {
+                for sizes in splits(spans.len()) {
+                    case += 1;
+                    let spans = as_case(&spans, case);
+                    let sent: Vec<Span> = order.iter().map(|place| spans[*place].clone()).collect();
+                    let mut rest = &sent[..];
+                    for size in sizes {
+                        let (part, after) = rest.split_at(size);
+                        withdrawn += store.take_spans(part).await.unwrap().withdrawn;
+                        rest = after;
+                    }
+                    all.extend(spans);
+                }
+            }
+        }
+        assert!(withdrawn > 50, "{withdrawn}");
+        let expected: BTreeMap<_, _> = resolve(&all)
+            .calls
+            .into_iter()
+            .filter_map(|(key, call)| Some((key, *call.prompt?)))
+            .collect();
+        assert!(expected.len() > 50);
+        assert_eq!(recorded(&store).await, expected);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+        // Those of withdrawn calls are no longer needed by any, and go as well.
+        store.purge_inputs(Timestamp::FAR).await.unwrap();
+        for prompt in recorded(&store).await.values() {
+            assert!(!prompt.has_texts() && prompt.purged_at.is_some(), "{prompt:?}");
+        }
+        let left = "select count(*) from prompt_text";
+        let left: i64 = if db.url.starts_with("postgres") {
+            psql(left, &db.schema).success().trim().parse().unwrap()
+        } else {
+            let mut connection = SqliteConnection::connect(&db.url).await.unwrap();
+            sqlx::query_scalar(left).fetch_one(&mut connection).await.unwrap()
+        };
+        assert_eq!(left, 0);
+        assert_eq!(store.purge_inputs(Timestamp::FAR).await.unwrap(), Purged::default());
+    }
+}
+
+/// A body with one call, in which a token, an address and a name are said.
+fn body(texts: &[String], answer: &str) -> Vec<u8> {
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let messages: Vec<Value> = texts.iter().map(|text| json!({"role": "user", "content": text})).collect();
+    let span = json!({
+        "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "00f067aa0ba902b7", "name": "chat gpt-4o",
+        "startTimeUnixNano": "1795370000000000000", "endTimeUnixNano": "1795370001000000000",
+        "attributes": [
+            text("gen_ai.operation.name", "chat"), text("gen_ai.provider.name", "openai"),
+            text("gen_ai.response.model", "gpt-4o"), text("gen_ai.response.id", "r1"),
+            text("gen_ai.usage.input_tokens", "12"), text("gen_ai.usage.output_tokens", "3"),
+            text("gen_ai.input.messages", &json!(messages).to_string()),
+            text("gen_ai.output.messages", &json!([{"role": "assistant", "content": answer}]).to_string()),
+        ],
+    });
+    json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string().into_bytes()
+}
+
+const RUN: &str = "0af76519-16cd-43dd-8448-eb211c80319c";
+
+fn replayed(sandbox: &Sandbox) -> Value {
+    let shown = sandbox.run(&["replay", RUN, "--format", "json"]);
+    serde_json::from_str::<Value>(&shown.stdout).unwrap()["calls"][0].clone()
+}
+
+/// Every file under a folder that holds one of these texts.
+fn holding(folder: &Path, texts: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, texts));
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let holds = |text: &String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        if texts.iter().any(holds) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn texts_are_dropped_unless_they_are_to_be_kept() {
+    let plain = body(&["What is a kestrel?".to_owned()], "A small falcon.");
+    for sandbox in sandboxes() {
+        let receiver = Receiver::start(&sandbox, &[]);
+        assert_eq!(receiver.post("/v1/traces", &[JSON], &plain).0, 200);
+        let call = replayed(&sandbox);
+        assert_eq!((call["verdict"].as_str(), &call["output"]), (Some("not_recorded"), &Value::Null));
+        assert_eq!(receiver.end().1, Some(0));
+    }
+    for sandbox in sandboxes() {
+        let sandbox = sandbox.with_env("ASMM_KEEP_TEXTS", "1");
+        let receiver = Receiver::start(&sandbox, &[]);
+        assert_eq!(receiver.post("/v1/traces", &[JSON], &plain).0, 200);
+        assert_eq!(receiver.end().1, Some(0));
+        let file = sandbox.file("spans.jsonl", std::str::from_utf8(&plain).unwrap());
+        // The same spans once more change nothing.
+        let said = sandbox.run(&["import", "otlp", file.to_str().unwrap()]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let call = replayed(&sandbox);
+        assert_eq!(call["verdict"], "verified");
+        assert_eq!(call["sanitisation"], "clean");
+        assert_eq!(call["messages"], json!([{"role": "user", "content": "What is a kestrel?"}]));
+        assert_eq!(call["output"], json!([{"role": "assistant", "content": "A small falcon."}]));
+        // A copy of the ledger has them as well.
+        let copy = Sandbox::new().with_now("2026-11-30T12:00:00Z");
+        let export = sandbox.run(&["export", "jsonl"]);
+        assert_eq!(export.code, 0, "{}", export.stderr);
+        let said = copy.run_with_input(&["import", "-"], &export.stdout);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert_eq!(replayed(&copy), call);
+        assert_eq!(copy.run(&["export", "jsonl"]).stdout, export.stdout);
+    }
+}
+
+#[test]
+fn what_is_kept_has_passed_the_guard() {
+    let secrets = [github_token(1), email(2), github_token(3)];
+    let said = [format!("My token is {}, write to {}", secrets[0], secrets[1])];
+    let body = body(&said, &format!("I will use {}", secrets[2]));
+    for sandbox in sandboxes() {
+        // First on disk, as the ledger is away; then in the ledger.
+        let away = Receiver::start(&sandbox, &["--keep-texts", "--database", "postgres://127.0.0.1:9/away"]);
+        assert_eq!(away.post("/v1/traces", &[JSON], &body).0, 200);
+        assert_eq!(away.end().1, Some(0));
+        assert_eq!(holding(sandbox.path(), &secrets), [""; 0]);
+        let receiver = Receiver::start(&sandbox, &["--keep-texts"]);
+        assert_eq!(receiver.post("/v1/traces", &[JSON], &body).0, 200);
+        let (told, code) = receiver.end();
+        assert_eq!(code, Some(0));
+        let call = replayed(&sandbox);
+        assert_eq!(
+            (call["verdict"].as_str(), call["sanitisation"].as_str()),
+            (Some("redacted"), Some("exposed"))
+        );
+        assert_eq!(call["messages"][0]["content"], "My token is [SECRET_1], write to [EMAIL_1]");
+        assert_eq!(call["output"][0]["content"], "I will use [SECRET_2]");
+        // Each decision is there, with its run and call.
+        let events = sandbox.run(&["guard", "events", "--run-id", RUN, "--days", "30", "--format", "json"]);
+        let events: Value = serde_json::from_str(&events.stdout).unwrap();
+        let events = events["events"].as_array().unwrap();
+        let of_call: Vec<_> = events.iter().filter(|event| event["call_id"] == call["call_id"]).collect();
+        let detectors: Vec<_> = of_call.iter().filter_map(|event| event["detector"].as_str()).collect();
+        assert_eq!((events.len(), detectors.len()), (3, 3), "{events:#?}");
+        let coverage = sandbox.run(&["guard", "coverage", "--days", "30", "--format", "csv"]);
+        let all = [events_text(&sandbox), told, coverage.stdout].concat();
+        assert!(secrets.iter().all(|secret| !all.contains(secret)), "{all}");
+        // And in no file: ledger, write-ahead log, spool.
+        assert_eq!(holding(sandbox.path(), &secrets), [""; 0]);
+    }
+}
+
+fn events_text(sandbox: &Sandbox) -> String {
+    let export = sandbox.run(&["export", "jsonl"]);
+    assert_eq!(export.code, 0, "{}", export.stderr);
+    export.stdout
+}
