@@ -144,7 +144,7 @@ fn texts_are_dropped_unless_they_are_to_be_kept() {
         let copy = Sandbox::new().with_now("2026-11-30T12:00:00Z");
         let export = sandbox.run(&["export", "jsonl"]);
         assert_eq!(export.code, 0, "{}", export.stderr);
-        let said = copy.run_with_input(&["import", "-"], &export.stdout);
+        let said = copy.run_with_input(&["import", "jsonl", "-"], &export.stdout);
         assert_eq!(said.code, 0, "{}", said.stderr);
         assert_eq!(replayed(&copy), call);
         assert_eq!(copy.run(&["export", "jsonl"]).stdout, export.stdout);
@@ -174,9 +174,9 @@ fn what_is_kept_has_passed_the_guard() {
         assert_eq!(call["messages"][0]["content"], "My token is [SECRET_1], write to [EMAIL_1]");
         assert_eq!(call["output"][0]["content"], "I will use [SECRET_2]");
         // Each decision is there, with its run and call.
-        let events = sandbox.run(&["guard", "events", "--run-id", RUN, "--days", "30", "--format", "json"]);
+        let events = sandbox.run(&["guard", "events", "--run", RUN, "--days", "30", "--format", "json"]);
         let events: Value = serde_json::from_str(&events.stdout).unwrap();
-        let events = events["events"].as_array().unwrap();
+        let events = events["rows"].as_array().unwrap();
         let of_call: Vec<_> = events.iter().filter(|event| event["call_id"] == call["call_id"]).collect();
         let detectors: Vec<_> = of_call.iter().filter_map(|event| event["detector"].as_str()).collect();
         assert_eq!((events.len(), detectors.len()), (3, 3), "{events:#?}");
