@@ -183,6 +183,10 @@ fn of_the_program(ctx: &Ctx, global: &GlobalArgs) -> Result<Vec<Setting>> {
         Some(_) => from_variable("serve listen", "ASMM_SERVE_LISTEN"),
         None => Setting::new("serve listen", super::serve::LISTEN, Source::Default, None),
     };
+    let texts = match variable("ASMM_KEEP_TEXTS") {
+        Some(_) => from_variable("keep texts", "ASMM_KEEP_TEXTS"),
+        None => Setting::new("keep texts", "no", Source::Default, None),
+    };
     let spool = ctx.spool()?.folder().display().to_string();
     Ok(vec![
         color,
@@ -202,6 +206,7 @@ fn of_the_program(ctx: &Ctx, global: &GlobalArgs) -> Result<Vec<Setting>> {
         ),
         listen,
         token,
+        texts,
         key_file,
         Setting::new("spool", spool, Source::Default, None),
         from_variable("run", "ASMM_RUN_ID"),
