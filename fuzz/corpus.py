@@ -6,7 +6,7 @@ import pathlib
 
 FOLDER = pathlib.Path(__file__).parent
 CORPUS = FOLDER / "corpus" / "intake"
-PROTOBUF, JSON, LOGS, GZIP = 0, 1, 2, 4
+PROTOBUF, JSON, LOGS, GZIP, TEXTS = 0, 1, 2, 4, 8
 
 CORPUS.mkdir(parents=True, exist_ok=True)
 for path in sorted((FOLDER.parent / "tests" / "data" / "otlp").glob("*.*")):
@@ -16,4 +16,5 @@ for path in sorted((FOLDER.parent / "tests" / "data" / "otlp").glob("*.*")):
     body = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
     how = (PROTOBUF if path.suffix == ".bin" else JSON) | (LOGS if ".logs." in path.name else 0)
     (CORPUS / path.name).write_bytes(bytes([how]) + body)
+    (CORPUS / f"{path.name}.texts").write_bytes(bytes([how | TEXTS]) + body)
     (CORPUS / f"{path.name}.gz").write_bytes(bytes([how | GZIP]) + gzip.compress(body, mtime=0))
