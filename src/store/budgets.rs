@@ -3,11 +3,14 @@
 //! A budget is never edited: setting it anew or removing it adds a row, and of each name the newest counts.
 
 use super::prices::who;
-use super::{Store, on_pool};
+use super::{Store, alone, on_pool};
 use crate::domain::{Budget, BudgetScope, Timestamp, Usd, Window};
 use crate::error::{Error, Result};
 use chrono_tz::Tz;
 use sqlx::FromRow;
+
+/// Nobody else sets budgets or reserves meanwhile: the functions of `migrations/postgres/0017_budgets.sql` share this lock.
+const LOCK: &str = "select pg_advisory_xact_lock(7310580, hashtext(current_schema()))";
 
 /// The buckets of a day.
 const DAY: i64 = 96;
@@ -236,32 +239,6 @@ macro_rules! append_budget {
     }};
 }
 
-/// Expands one body in a transaction in which nobody else sets budgets or reserves.
-macro_rules! alone {
-    ($store:expr, |$tx:ident| $body:expr) => {
-        match $store {
-            Store::Postgres(s) => {
-                let mut tx = s.pool.begin().await?;
-                // The functions of `migrations/postgres/0017_budgets.sql` share this lock.
-                sqlx::query("select pg_advisory_xact_lock(7310580, hashtext(current_schema()))")
-                    .execute(&mut *tx)
-                    .await?;
-                let $tx = &mut tx;
-                let outcome = $body;
-                tx.commit().await?;
-                outcome
-            }
-            Store::Sqlite(s) => {
-                let mut tx = s.begin().await?;
-                let $tx = &mut tx;
-                let outcome = $body;
-                tx.commit().await?;
-                outcome
-            }
-        }
-    };
-}
-
 /// What was last done to the budget of a name.
 macro_rules! newest {
     ($tx:ident, $name:expr) => {{
@@ -291,7 +268,7 @@ impl Store {
                 .execute(&s.pool)
                 .await?;
         }
-        alone!(self, |tx| {
+        alone!(self, LOCK, |tx| {
             let before =
                 newest!(tx, &budget.name).filter(|entry| !entry.is_removed).map(|entry| entry.budget);
             let changes = before.as_ref() != Some(budget);
@@ -308,7 +285,7 @@ impl Store {
     /// `NotFound` when there is none of that name.
     pub async fn remove_budget(&self, name: &str) -> Result<Budget> {
         let now = self.now();
-        alone!(self, |tx| {
+        alone!(self, LOCK, |tx| {
             let entry = newest!(tx, name).filter(|entry| !entry.is_removed);
             let budget = entry.ok_or_else(|| unknown_budget(name))?.budget;
             append_budget!(tx, &budget, true, now);

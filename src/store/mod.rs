@@ -130,6 +130,32 @@ macro_rules! on_pool {
 }
 pub(crate) use on_pool;
 
+/// Expands one body in a transaction of its own, and commits it; a body that is left on the way changes nothing. In
+/// Postgres `$lock` comes first, which takes an advisory lock, so that of those who take the same one is in at a time;
+/// SQLite has one writer anyway.
+macro_rules! alone {
+    ($store:expr, $lock:expr, |$tx:ident| $body:expr) => {
+        match $store {
+            $crate::store::Store::Postgres(store) => {
+                let mut tx = store.pool.begin().await?;
+                sqlx::query($lock).execute(&mut *tx).await?;
+                let $tx = &mut tx;
+                let outcome = $body;
+                tx.commit().await?;
+                outcome
+            }
+            $crate::store::Store::Sqlite(store) => {
+                let mut tx = store.begin().await?;
+                let $tx = &mut tx;
+                let outcome = $body;
+                tx.commit().await?;
+                outcome
+            }
+        }
+    };
+}
+use alone;
+
 impl Store {
     /// The ledger's name for people, without a password.
     #[must_use]

@@ -2,10 +2,13 @@
 
 use super::prices::who;
 use super::spend::number;
-use super::{Store, on_pool};
+use super::{Store, alone, on_pool};
 use crate::domain::{Digest, ProviderBucket, ProviderLine, ProviderReport, Timestamp, Usd};
 use crate::error::{Error, Result};
 use sqlx::FromRow;
+
+/// Nobody else records buckets meanwhile.
+const LOCK: &str = "select pg_advisory_xact_lock(hashtext(current_schema()), hashtext('provider_bucket'))";
 
 /// The longest name of a file that is kept.
 const MAX_SOURCE_CHARS: usize = 1000;
@@ -130,29 +133,6 @@ fn plan(bucket: &ProviderBucket, sha256: Digest, known: &[KnownBucket]) -> Plan 
     Plan::Insert { takes_a_place }
 }
 
-/// Expands the body in a transaction that nobody else records buckets beside.
-macro_rules! alone {
-    ($store:expr, |$tx:ident| $body:expr) => {
-        match $store {
-            Store::Postgres(s) => {
-                let mut $tx = s.pool.begin().await?;
-                sqlx::query(
-                    "select pg_advisory_xact_lock(hashtext(current_schema()), hashtext('provider_bucket'))",
-                )
-                .execute(&mut *$tx)
-                .await?;
-                $body;
-                $tx.commit().await?;
-            }
-            Store::Sqlite(s) => {
-                let mut $tx = s.begin().await?;
-                $body;
-                $tx.commit().await?;
-            }
-        }
-    };
-}
-
 /// Binds a line's columns after its place.
 macro_rules! insert_line {
     ($tx:ident, $bucket_id:expr, $number:expr, $line:expr) => {{
@@ -173,7 +153,7 @@ macro_rules! insert_line {
             query = query.bind(count.map(column).transpose()?);
         }
         let billed = line.billed.map(Usd::to_column).transpose()?;
-        query.bind(billed).execute(&mut *$tx).await?;
+        query.bind(billed).execute(&mut **$tx).await?;
     }};
 }
 
@@ -196,7 +176,7 @@ impl Store {
             bucket.check(now).map_err(|error| error.at(source))?;
         }
         let mut recorded = RecordedBuckets::default();
-        alone!(self, |tx| for (place, (source, bucket)) in buckets.iter().enumerate() {
+        alone!(self, LOCK, |tx| for (place, (source, bucket)) in buckets.iter().enumerate() {
             let sha256 = bucket.digest();
             let known: Vec<KnownBucket> =
                 sqlx::query_as(include_str!("../../queries/provider_bucket_list.sql"))
@@ -204,7 +184,7 @@ impl Store {
                     .bind(bucket.report.code())
                     .bind(number(bucket.day()))
                     .bind(number(bucket.day() + 1))
-                    .fetch_all(&mut *tx)
+                    .fetch_all(&mut **tx)
                     .await?;
             let takes_a_place = match plan(bucket, sha256, &known) {
                 Plan::Insert { takes_a_place } => takes_a_place,
@@ -236,7 +216,7 @@ impl Store {
             .bind(source)
             .bind(now)
             .bind(who())
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut **tx)
             .await?;
             for (line, nth) in bucket.lines.iter().zip(1_i64..) {
                 insert_line!(tx, bucket_id, nth, line);

@@ -3,35 +3,13 @@
 //! The statements are the same on both databases; macros expand them for either in an open transaction.
 
 use super::prices::who;
-use super::{LabelMove, NewVersion, PromptVersion, PushedVersion, Store, VersionEntry};
+use super::{LabelMove, NewVersion, PromptVersion, PushedVersion, Store, VersionEntry, alone};
 use crate::domain::{Digest, Timestamp};
 use crate::error::{Error, Result};
 use crate::prompt::{Content, Reference, VersionRef, check_label, check_name};
 
-/// Expands one body in a transaction that no other push can be in. Numbers then follow each other.
-macro_rules! in_registry {
-    ($store:expr, |$tx:ident| $body:expr) => {
-        match $store {
-            Store::Postgres(s) => {
-                let mut tx = s.pool.begin().await?;
-                sqlx::query("select pg_advisory_xact_lock('prompt'::regclass::oid::bigint)")
-                    .execute(&mut *tx)
-                    .await?;
-                let $tx = &mut tx;
-                let outcome = $body;
-                tx.commit().await?;
-                outcome
-            }
-            Store::Sqlite(s) => {
-                let mut tx = s.begin().await?;
-                let $tx = &mut tx;
-                let outcome = $body;
-                tx.commit().await?;
-                outcome
-            }
-        }
-    };
-}
+/// Nobody else pushes meanwhile, so that numbers follow each other.
+const LOCK: &str = "select pg_advisory_xact_lock('prompt'::regclass::oid::bigint)";
 
 /// Appends a move of a label.
 macro_rules! append_move {
@@ -163,7 +141,7 @@ impl Store {
     ) -> Result<Vec<PushedVersion>> {
         let now = self.now();
         let mut pushed = Vec::with_capacity(versions.len());
-        in_registry!(self, |tx| {
+        alone!(self, LOCK, |tx| {
             for new in versions {
                 let (version, is_new) = push_one!(tx, new, git_commit, now);
                 let label_moved = match label {
@@ -179,7 +157,7 @@ impl Store {
     /// Moves a label to a version; answers whether it pointed elsewhere before.
     pub async fn move_label(&self, version: &VersionEntry, label: &str) -> Result<bool> {
         let now = self.now();
-        Ok(in_registry!(self, |tx| move_label!(tx, version, label, now)))
+        Ok(alone!(self, LOCK, |tx| move_label!(tx, version, label, now)))
     }
 
     /// Takes over a version from another ledger, with its number; answers whether it is new here.
@@ -193,7 +171,7 @@ impl Store {
             return Err(Error::input(format!("the digest of `{entry}` is not that of its content")));
         }
         Content::from_canonical(&new.content).map_err(|e| e.at(format_args!("`{entry}`")))?;
-        Ok(in_registry!(self, |tx| {
+        Ok(alone!(self, LOCK, |tx| {
             let known: Option<(i64, Digest)> = sqlx::query_as(
                 "select v.prompt_version_id, v.digest
                  from prompt_version v
@@ -244,7 +222,7 @@ impl Store {
             ))
             .hint("a label's history is only added to; move it with `asmm prompts label`"));
         }
-        in_registry!(self, |tx| {
+        alone!(self, LOCK, |tx| {
             append_move!(tx, version.prompt_version_id, &moved.label, moved.moved_at, &moved.moved_by);
         });
         Ok(true)
