@@ -1,6 +1,7 @@
 //! Calls and charges on their way out.
 
 use super::call::{CallRow, RecordedCall};
+use super::usage::UsageRow;
 use super::{Filter, Store, on_pool};
 use crate::domain::{Status, Timestamp, TokenUsage, Usd};
 use crate::error::{Error, Result};
@@ -84,50 +85,11 @@ struct ChargeRow {
     service_tier: String,
     labels: String,
     price_id: Option<i64>,
-    #[sqlx(flatten)]
-    totals: Sums,
-}
-
-#[derive(FromRow)]
-struct Sums {
     #[sqlx(try_from = "i64")]
     llm_calls: u64,
-    #[sqlx(try_from = "i64")]
-    input_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    cache_read_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    cache_write_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    cache_write_long_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    output_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    reasoning_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    embedding_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    web_searches: u64,
+    #[sqlx(flatten)]
+    usage: UsageRow,
     cost_pico: Usd,
-}
-
-impl From<Sums> for ChargeTotals {
-    fn from(sums: Sums) -> Self {
-        Self {
-            calls: sums.llm_calls,
-            usage: TokenUsage {
-                input: sums.input_tokens,
-                cache_read: sums.cache_read_tokens,
-                cache_write: sums.cache_write_tokens,
-                cache_write_long: sums.cache_write_long_tokens,
-                output: sums.output_tokens,
-                reasoning: sums.reasoning_tokens,
-                embedding: sums.embedding_tokens,
-                web_searches: sums.web_searches,
-            },
-            cost: sums.cost_pico,
-        }
-    }
 }
 
 impl Store {
@@ -185,7 +147,8 @@ impl Store {
                 labels,
                 price_id: row.price_id,
             };
-            *charges.entry(key).or_default() += row.totals.into();
+            *charges.entry(key).or_default() +=
+                ChargeTotals { calls: row.llm_calls, usage: row.usage.into(), cost: row.cost_pico };
         }
         Ok(charges)
     }

@@ -41,6 +41,7 @@ mod spans;
 mod spend;
 mod spend_change;
 mod sqlite;
+mod usage;
 mod watch;
 
 pub use apply::Applied;

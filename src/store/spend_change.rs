@@ -1,8 +1,9 @@
 //! What a change of spend is explained by: the journal's calls, those together that are alike.
 
 use super::spend::number;
+use super::usage::UsageRow;
 use super::{Filter, SpendBy, SpendKey, Store, on_pool};
-use crate::domain::{Status, Timestamp, TokenUsage, Usd, Window};
+use crate::domain::{Status, Timestamp, Usd, Window};
 use crate::error::{Error, Result};
 use crate::pricing::{AlikeCalls, CalledModel, PriceEntry};
 use sqlx::FromRow;
@@ -51,41 +52,6 @@ struct AlikeRow {
     #[sqlx(flatten)]
     usage: UsageRow,
     cost_pico: Usd,
-}
-
-#[derive(FromRow)]
-struct UsageRow {
-    #[sqlx(try_from = "i64")]
-    input_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    cache_read_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    cache_write_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    cache_write_long_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    output_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    reasoning_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    embedding_tokens: u64,
-    #[sqlx(try_from = "i64")]
-    web_searches: u64,
-}
-
-impl From<UsageRow> for TokenUsage {
-    fn from(row: UsageRow) -> Self {
-        Self {
-            input: row.input_tokens,
-            cache_read: row.cache_read_tokens,
-            cache_write: row.cache_write_tokens,
-            cache_write_long: row.cache_write_long_tokens,
-            output: row.output_tokens,
-            reasoning: row.reasoning_tokens,
-            embedding: row.embedding_tokens,
-            web_searches: row.web_searches,
-        }
-    }
 }
 
 #[derive(FromRow)]
