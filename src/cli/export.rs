@@ -4,8 +4,7 @@ mod focus;
 mod out;
 mod rows;
 
-use super::context::{Ctx, Exit, counted, is_closed_pipe, say};
-use super::target::check_no_other;
+use super::context::{Ctx, Exit, counted, say};
 use crate::domain::{Event, FinishRun, StartRun, StartStep, Timestamp};
 use crate::error::{Error, Result};
 use crate::intake::native::write_event;
@@ -13,8 +12,8 @@ use crate::pricing::{Origin, PriceEntry};
 use crate::store::{PromptVersion, Run, Step, Store};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 /// Copy the ledger out
 #[derive(Debug, Subcommand)]
@@ -56,16 +55,12 @@ pub(crate) async fn run(ctx: &Ctx, command: ExportCommand) -> Result<Exit> {
 
 async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {
     let store = ctx.store().await?;
-    match args.output {
-        None => {
-            let mut out = BufWriter::new(std::io::stdout().lock());
-            match write_ledger(&store, !args.without_inputs, &mut out).await.and_then(|()| flush(&mut out)) {
-                Err(error) if is_closed_pipe(&error) => {}
-                outcome => outcome?,
-            }
-        }
-        Some(path) => to_file(&store, !args.without_inputs, &path).await?,
-    }
+    // A back-up of every night goes over that of the night before.
+    let force = true;
+    out::write(args.output.as_deref(), force, async |mut out| {
+        write_ledger(&store, !args.without_inputs, &mut out).await
+    })
+    .await?;
     let archived = store.archived_calls().await?;
     if archived > 0 {
         say(&format!(
@@ -74,25 +69,6 @@ async fn jsonl(ctx: &Ctx, args: JsonlArgs) -> Result<Exit> {
         ));
     }
     Ok(Exit::Fine)
-}
-
-fn flush(out: &mut impl Write) -> Result<()> {
-    out.flush().map_err(|e| Error::io("the export cannot be written", e))
-}
-
-/// Writes beside the file and renames, so that a file of that name is always whole.
-async fn to_file(store: &Store, with_inputs: bool, path: &Path) -> Result<()> {
-    check_no_other(path)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    let failed = |e| Error::io(format!("`{}` cannot be written", part.display()), e);
-    let file = std::fs::File::create(&part).map_err(failed)?;
-    let mut out = BufWriter::new(file);
-    write_ledger(store, with_inputs, &mut out).await?;
-    let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    file.sync_all().map_err(failed)?;
-    std::fs::rename(&part, path).map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))
 }
 
 async fn write_ledger(store: &Store, with_inputs: bool, out: &mut impl Write) -> Result<()> {

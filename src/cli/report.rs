@@ -3,9 +3,9 @@
 use super::args::{FilterArgs, WindowArgs};
 use super::columns::{cost_cell, share_cell, spend_columns};
 use super::context::{Ctx, Exit, say};
-use super::target::check_free;
+use super::target::{self, Target};
 use crate::domain::{Timestamp, Usd, Window};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::report::{
     Cell, Chart, Column, Document, Figure, Kind, OTHERS, Page, Scope, Series, Table, UNKNOWN, Unit, shown_usd,
 };
@@ -14,9 +14,7 @@ use chrono::{NaiveDate, TimeDelta};
 use clap::{Args, ValueEnum};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A page to hand around: charts and tables of the spend in one HTML file
 ///
@@ -88,7 +86,8 @@ struct Row {
 pub(crate) async fn run(ctx: &Ctx, args: ReportArgs) -> Result<Exit> {
     let to_stdout = args.html.as_os_str() == "-";
     if !to_stdout {
-        check_free(&args.html, args.force)?;
+        // Wrong use is told before the ledger is asked.
+        Target::at(&args.html, args.force)?;
     }
     let (window, zone) = args.window.resolve(ctx, DEFAULT_DAYS)?;
     let store = ctx.store().await?;
@@ -99,7 +98,7 @@ pub(crate) async fn run(ctx: &Ctx, args: ReportArgs) -> Result<Exit> {
         Ctx::print_page(&page)?;
         return Ok(Exit::Fine);
     }
-    write_whole(&page, &args.html, args.force)?;
+    target::write(&args.html, args.force, async |out| page.write(out)).await?;
     say(&format!("written to {}", args.html.display()));
     Ok(Exit::Fine)
 }
@@ -389,24 +388,4 @@ fn bars(title: &str, amounts: impl Iterator<Item = (String, Usd)>) -> Option<Fig
 /// A name, or what stands for none.
 fn spelt(name: Option<&str>) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or("without a name").to_owned()
-}
-
-/// Writes beside the file and renames, so that a file of that name is always whole.
-fn write_whole(page: &Page, path: &Path, force: bool) -> Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let failed = |e| Error::io(format!("`{}` cannot be written", path.display()), e);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(&beside).map_err(failed)?;
-    let written = page
-        .write(&mut file)
-        .and_then(|()| file.flush().and_then(|()| file.sync_all()).map_err(failed))
-        // Somebody may have made it meanwhile.
-        .and_then(|()| check_free(path, force))
-        .and_then(|()| std::fs::rename(&beside, path).map_err(failed));
-    if written.is_err() {
-        // What went wrong is said; the rest of it is of no use to anybody.
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }

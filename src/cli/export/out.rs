@@ -1,11 +1,10 @@
 //! Where an export goes.
 
 use crate::cli::context::is_closed_pipe;
-use crate::cli::target::check_free;
+use crate::cli::target;
 use crate::error::{Error, Result};
-use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Lets `write` write to the file at `path`, which appears when it is complete, or without a path to stdout.
 ///
@@ -18,32 +17,17 @@ pub(super) async fn write<T>(
     force: bool,
     write: impl AsyncFnOnce(&mut dyn Write) -> Result<T>,
 ) -> Result<Option<T>> {
-    let Some(path) = path else {
-        let mut out = BufWriter::new(std::io::stdout().lock());
-        return match write(&mut out).await {
-            Err(error) if is_closed_pipe(&error) => Ok(None),
-            outcome => outcome.map(Some),
-        };
-    };
-    check_free(path, force)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    let failed = |e| Error::io(format!("`{}` cannot be written", part.display()), e);
-    let file = File::create(&part).map_err(failed)?;
-    let mut out = BufWriter::new(file);
+    if let Some(path) = path {
+        return target::write(path, force, write).await.map(Some);
+    }
+    let mut out = BufWriter::new(std::io::stdout().lock());
     let written = async {
         let written = write(&mut out).await?;
-        let file = out.into_inner().map_err(|e| failed(e.into_error()))?;
-        file.sync_all().map_err(failed)?;
-        std::fs::rename(&part, path)
-            .map_err(|e| Error::io(format!("`{}` cannot be written", path.display()), e))?;
-        Ok::<T, Error>(written)
+        out.flush().map_err(|e| Error::io("the export cannot be written", e))?;
+        Ok(written)
+    };
+    match written.await {
+        Err(error) if is_closed_pipe(&error) => Ok(None),
+        outcome => outcome.map(Some),
     }
-    .await;
-    if written.is_err() {
-        // Half a file is of no use to anybody; that it stays says the error already.
-        let _ = std::fs::remove_file(&part);
-    }
-    written.map(Some)
 }

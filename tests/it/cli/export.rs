@@ -139,18 +139,18 @@ fn a_file_appears_when_it_is_whole() {
     assert_eq!((silent.code, silent.stdout.as_str(), silent.stderr.as_str()), (0, "", ""));
     let file = sandbox.path().join("ledger.jsonl");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
-    assert!(!sandbox.path().join("ledger.jsonl.part").exists());
     // A file that is there is replaced, or stays as it was.
     std::fs::write(&file, "old").unwrap();
-    std::fs::create_dir(sandbox.path().join("ledger.jsonl.part")).unwrap();
-    let failed = sandbox.run(&["export", "jsonl", "--output", "ledger.jsonl"]);
-    assert_eq!(failed.code, 1);
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+    sandbox.run(&["export", "jsonl", "--output", "ledger.jsonl"]).success();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), whole);
+    std::fs::create_dir(sandbox.path().join("folder")).unwrap();
+    assert_eq!(sandbox.run(&["export", "jsonl", "--output", "folder"]).code, 2);
+    assert_eq!(sandbox.names(), ["folder", "ledger.jsonl"]);
     insta::assert_snapshot!(sandbox.run(&["export", "jsonl", "--output", "no/such/folder/x"]).snapshot(), @r"
     exit: 1
     --- stdout ---
     --- stderr ---
-    error: `no/such/folder/x.part` cannot be written: No such file or directory (os error 2)
+    error: `no/such/folder/x` cannot be written: No such file or directory (os error 2)
     ");
 }
 

@@ -87,6 +87,16 @@ impl Sandbox {
         path
     }
 
+    /// The names in the sandbox's folder, in order, other than its `home`.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.root).expect("the folder is there");
+        let names = entries.map(|entry| entry.expect("the folder can be read").file_name());
+        let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.retain(|name| name != "home");
+        names.sort();
+        names
+    }
+
     /// A command that has not started yet, for tests that wait, kill or pipe.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = asmm(&self.root);
