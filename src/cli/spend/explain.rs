@@ -2,10 +2,11 @@
 
 use super::words;
 use crate::cli::args::{FilterArgs, OutputArgs, WindowArgs, end_of, moment};
-use crate::cli::context::{Ctx, Exit, counted, say};
+use crate::cli::context::{Ctx, Exit, say};
 use crate::domain::{Usd, Window};
 use crate::error::{Error, Result};
 use crate::pricing::{Change, Effects, explain_change};
+use crate::report::number::thousands;
 use crate::report::{Cell, Column, Format, Kind, Report, Shown, Table, TableOf};
 use crate::store::{ExplainedSpend, SpendBy, SpendKey, Totals};
 use chrono_tz::Tz;
@@ -203,9 +204,12 @@ fn lines(
 
 fn notes(total: &Line, window: &Window, against: &Window) -> Vec<String> {
     let mut notes = Vec::new();
+    let counted = |count: u64, one: &str, many: &str| {
+        format!("{} {}", thousands(&count.to_string()), if count == 1 { one } else { many })
+    };
     let days = |window: &Window| {
         let (first, last) = window.days();
-        (last - first).num_days() + 1
+        (last - first).num_days().unsigned_abs() + 1
     };
     if days(window) != days(against) {
         notes.push(format!(

@@ -3,6 +3,7 @@
 use super::explain::Line;
 use crate::domain::{TokenKind, Usd};
 use crate::pricing::{AlikeCalls, CalledModel, Effects};
+use crate::report::number::thousands;
 use crate::report::shown_usd;
 use crate::store::ExplainedSpend;
 use std::cmp::Ordering;
@@ -50,7 +51,9 @@ fn parts(effects: &Effects, before: &ExplainedSpend, after: &ExplainedSpend) -> 
     let more = |amount: Usd, more: &'static str, fewer: &'static str| {
         if amount > Usd::ZERO { more } else { fewer }
     };
-    let volume = format!("{} ({} → {})", more(effects.volume, "more calls", "fewer calls"), calls.0, calls.1);
+    let volume = more(effects.volume, "more calls", "fewer calls");
+    let volume =
+        format!("{volume} ({} → {})", thousands(&calls.0.to_string()), thousands(&calls.1.to_string()));
     let models = named(
         more(effects.models, "dearer models", "cheaper models"),
         shift(old, new, |alike| Some(called(alike, old, new))),
@@ -139,6 +142,7 @@ fn tokens(
     };
     match (mean(old, calls_old), mean(new, calls_new)) {
         (Some(old), Some(new)) if new.cmp(&old) == way => {
+            let (old, new) = (thousands(&old.to_string()), thousands(&new.to_string()));
             format!("{word} tokens per call ({old} → {new})")
         }
         // The mean moved by models and prompts as well; or it is the kinds of tokens that did.

@@ -65,7 +65,7 @@ fn drawn() -> Report {
         .column(Column::spark("when"), |row| Cell::Series(row.days.iter().map(|day| day.map(usd)).collect()))
         .column(Column::bar(""), cost);
     let mut report = Report::new("asmm.test/1", table);
-    report.sentences = vec!["researcher: +$3.50 more calls (900 → 1003)".to_owned()];
+    report.sentences = vec!["researcher: +$3.50 more calls (900 → 1,003)".to_owned()];
     report
 }
 
@@ -84,7 +84,7 @@ fn drawings_go_first_and_come_back() {
     local           7               0  unpriced     $0.00  ▁??▁▁▁▁
     ────────────────────────────────────────────────────────────────────────────────
     total       1,040            3.0M    $47.94  ▲ +$3.25
-    researcher: +$3.50 more calls (900 → 1003)
+    researcher: +$3.50 more calls (900 → 1,003)
     ");
     assert_snapshot!(shown(&drawn(), Style::plain(60)), @r"
     agent       calls  × of it cached      cost    change
@@ -94,7 +94,7 @@ fn drawings_go_first_and_come_back() {
     local           7               0  unpriced     $0.00
     ─────────────────────────────────────────────────────
     total       1,040            3.0M    $47.94  ▲ +$3.25
-    researcher: +$3.50 more calls (900 → 1003)
+    researcher: +$3.50 more calls (900 → 1,003)
     ");
     assert_snapshot!(shown(&drawn(), Style { width: 80, color: false, unicode: false }), @r"
     agent       calls  x of it cached      cost    change  when
@@ -104,7 +104,7 @@ fn drawings_go_first_and_come_back() {
     local           7               0  unpriced     $0.00  _??____
     --------------------------------------------------------------------------------
     total       1,040            3.0M    $47.94  ^ +$3.25
-    researcher: +$3.50 more calls (900 -> 1003)
+    researcher: +$3.50 more calls (900 -> 1,003)
     ");
 }
 

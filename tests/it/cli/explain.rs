@@ -195,6 +195,36 @@ fn a_change_is_told_apart_and_put_into_words() {
     assert_eq!(pico(&backwards["totals"]["change_usd"]), -pico(&report["totals"]["change_usd"]));
 }
 
+/// Numbers in words are written as those in tables are.
+#[test]
+fn large_numbers_in_words_have_separators() {
+    let both = Both::new();
+    let mut native = Native::default().run(1, "p", "2026-03-03T10:00:00Z");
+    for n in 0..1_001 {
+        let (agent, model) =
+            if n == 0 { ("writer", ("openai", "gpt-4o")) } else { ("local", ("local", "llama-x")) };
+        native = native.call_of(1, n, agent, model, "2026-03-03T10:00:01Z", r#"{"input":1000}"#);
+    }
+    native = native.finish(1, "succeeded", "2026-03-03T11:00:00Z").run(2, "p", "2026-03-10T10:00:00Z");
+    for n in 2_000..3_100 {
+        native =
+            native.call_of(2, n, "writer", ("openai", "gpt-4o"), "2026-03-10T10:00:01Z", r#"{"input":2500}"#);
+    }
+    let lines = native.finish(2, "succeeded", "2026-03-10T11:00:00Z").0;
+    both.run_with_input(&["import", "jsonl"], &lines).success();
+    let text =
+        both.run(&["spend", "explain", "--days", "7", "--against", "2026-01-01..2026-03-08"]).success();
+    let text = text.replace('\n', " ");
+    for words in [
+        "more calls (1 → 1,100)",
+        "more tokens per call (1,000 → 2,500)",
+        "the ranges are not of one length: 7 days against 67 days",
+        "1,000 calls of the range before had no price either",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
 #[test]
 fn ranges_are_checked() {
     let sandbox = super::sqlite();
