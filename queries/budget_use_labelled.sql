@@ -1,4 +1,6 @@
 -- As budget_use.sql, for runs with a label: from the journal, since the rollup does not tell runs apart.
+-- It is a text of its own because Postgres, in one for both, plans the journal's part for budgets without a label as well, which
+-- takes longer than their whole answer.
 -- $1: first bucket; $2: bucket after the last; $3, $4: when these begin; $5 to $8: pipeline, agent, provider, model, each may be null for all; $9: now;
 -- $10, $11: the label and what it says.
 with used as (

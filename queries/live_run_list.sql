@@ -1,5 +1,6 @@
 -- Runs that run now, sorted, each with the agents at work in it: those of its running steps, or else that of its newest call
 -- (ids of calls ascend with time where pipelines make them as UUIDv7).
+-- It is a text of its own beside run_list.sql because of the count, with which a list takes almost twice as long.
 -- $1: started at or after; $2: pipeline, $3: agent, $4: provider, $5: model of a call, each may be null for all;
 -- $6: cost, started, calls or tokens; $7: how many. `running` is how many there are.
 select
