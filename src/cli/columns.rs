@@ -19,6 +19,12 @@ pub(crate) fn known_cost(totals: &Totals) -> Option<Usd> {
     (totals.llm_calls == 0 || totals.unpriced_calls < totals.llm_calls).then_some(totals.cost)
 }
 
+/// Whose model it is: models of the same name are told apart by it. Of those that go when it does, bars are further right
+/// and go first.
+pub(crate) const fn provider_column() -> Column {
+    Column::new(Kind::Text, "provider", "provider").keep(7)
+}
+
 /// Calls, token kinds and cost. `all` is what the whole report sums to: a kind that nobody used is not shown
 /// to people.
 pub(crate) fn spend_columns<'a, T>(
@@ -50,7 +56,7 @@ pub(crate) fn spend_columns<'a, T>(
             Cell::Tokens(totals(r).llm_tokens_output())
         })
         .column(
-            optional(tokens("reasoning_tokens", "of it reasoning").keep(7), all.reasoning_tokens),
+            optional(tokens("reasoning_tokens", "of it reasoning").keep(8), all.reasoning_tokens),
             move |r| Cell::Tokens(totals(r).reasoning_tokens),
         )
         .column(optional(tokens("embedding_tokens", "embedding").keep(5), all.embedding_tokens), move |r| {
@@ -61,7 +67,7 @@ pub(crate) fn spend_columns<'a, T>(
         .column(exact("cache_write_long_tokens"), move |r| Cell::Tokens(totals(r).cache_write_long_tokens))
         .column(exact("output_tokens"), move |r| Cell::Tokens(totals(r).output_tokens))
         .column(
-            optional(Column::new(Kind::Count, "web_searches", "searches").keep(8), all.web_searches),
+            optional(Column::new(Kind::Count, "web_searches", "searches").keep(9), all.web_searches),
             move |r| Cell::Count(totals(r).web_searches),
         )
         .column(Column::new(Kind::Usd, "estimated_cost_usd", "cost"), move |r| cost_cell(totals(r)))

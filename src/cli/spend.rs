@@ -6,7 +6,7 @@ mod spark;
 mod words;
 
 use super::args::{FilterArgs, OutputArgs, SchemasArgs, WindowArgs};
-use super::columns::{cost_cell, known_cost, share_cell, spend_columns};
+use super::columns::{cost_cell, known_cost, provider_column, share_cell, spend_columns};
 use super::context::{Ctx, Exit, Ledgers, say};
 use crate::domain::{Usd, Window};
 use crate::error::{Error, Result};
@@ -282,7 +282,7 @@ fn table(lines: &[Line], total: &Line, by: SpendBy, args: &SpendArgs) -> Table {
         .column_if(by.day, Column::new(Kind::Day, "day", "day"), |l: &Line| l.key.day)
         .column_if(by.pipeline, text("pipeline", "pipeline"), move |l: &Line| name(&l.key.pipeline))
         .column_if(by.agent, text("agent", "agent"), move |l: &Line| name(&l.key.agent))
-        .column_if(by.model, text("provider", "provider").keep(9), move |l: &Line| name(&l.key.provider))
+        .column_if(by.model, provider_column(), move |l: &Line| name(&l.key.provider))
         .column_if(by.model, text("model", "model"), move |l: &Line| name(&l.key.model));
     spend_columns(table, &total.totals, |l: &Line| &l.totals)
         .column_if(compare, Column::new(Kind::Usd, "previous_cost_usd", "before"), |l: &Line| {

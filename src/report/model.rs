@@ -40,11 +40,11 @@ impl Column {
         Self { key, title, kind, keep: 0, shown: Shown::Everywhere, signed: false, arrow: false }
     }
 
-    /// A bar for people. Where there is no room it goes before the numbers of the second rank, and comes back if they leave
-    /// some.
+    /// A bar for people. Where there is no room it goes before the names and numbers of the second rank, and comes back if they
+    /// leave some.
     #[must_use]
     pub const fn bar(title: &'static str) -> Self {
-        Self { keep: 6, shown: Shown::TableOnly, ..Self::new(Kind::Bar, "", title) }
+        Self { keep: 7, shown: Shown::TableOnly, ..Self::new(Kind::Bar, "", title) }
     }
 
     /// A line of small bars for people, the first thing to go when there is no room.

@@ -1,7 +1,7 @@
 //! `asmm runs show`: one run in detail.
 
 use crate::cli::args::OutputArgs;
-use crate::cli::columns::{cost_cell, share_cell, spend_columns};
+use crate::cli::columns::{cost_cell, provider_column, share_cell, spend_columns};
 use crate::cli::context::{Ctx, Exit, counted};
 use crate::error::Result;
 use crate::report::{Cell, Column, Document, Kind, Scope, Table};
@@ -87,16 +87,16 @@ pub(in crate::cli) fn whereabouts(archives: &[Archived]) -> Vec<String> {
 fn step_table(steps: &[StepSpend], run: &Run, is_whole: bool) -> Table {
     let text = |key, title| Column::new(Kind::Text, key, title);
     let table = Table::of(steps)
-        .column(Column::new(Kind::Id, "step_id", "id").keep(9), |s: &StepSpend| Cell::id(s.step.step_id))
+        .column(Column::new(Kind::Id, "step_id", "id").keep(10), |s: &StepSpend| Cell::id(s.step.step_id))
         .column(text("step", "step"), |s| s.step.step.clone())
         .column(text("agent", "agent").keep(2), |s| named(&s.step.agent))
-        .column(Column::new(Kind::Count, "attempt", "attempt").keep(8), |s| {
+        .column(Column::new(Kind::Count, "attempt", "attempt").keep(9), |s| {
             Cell::Count(u64::from(s.step.attempt))
         })
         .column(text("status", "status").keep(1), |s| s.step.status.code())
         .column(text("prompt_version", "prompt").keep(2), |s| s.step.prompt_version.clone())
-        .column(Column::new(Kind::Time, "started_at", "started").keep(7), |s| s.step.started_at)
-        .column(Column::new(Kind::Time, "completed_at", "completed").keep(8), |s| s.step.completed_at);
+        .column(Column::new(Kind::Time, "started_at", "started").keep(8), |s| s.step.started_at)
+        .column(Column::new(Kind::Time, "completed_at", "completed").keep(9), |s| s.step.completed_at);
     if is_whole { spend_columns(table, &run.totals, |s: &StepSpend| &s.totals).done() } else { table.done() }
 }
 
@@ -105,7 +105,7 @@ fn spend_table(spend: &[ModelSpend], run: &Run) -> Table {
     let whole = run.totals.cost;
     let table = Table::of(spend)
         .column(text("agent", "agent"), |s: &ModelSpend| named(&s.agent))
-        .column(text("provider", "provider").keep(9), |s| named(&s.provider))
+        .column(provider_column(), |s| named(&s.provider))
         .column(text("model", "model"), |s| s.model.clone());
     spend_columns(table, &run.totals, |s: &ModelSpend| &s.totals)
         .column(Column::new(Kind::Share, "share", "share").keep(5), move |s: &ModelSpend| {

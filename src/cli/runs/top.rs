@@ -212,7 +212,7 @@ fn table(lines: &[Line], total: &Line, args: &ListArgs) -> Table {
         .column(Column::new(Kind::Time, "started_at", "started").keep(3), |l: &Line| {
             l.run.as_ref().map_or(Cell::Blank, |r| Cell::Time(r.started_at))
         })
-        .column(Column::new(Kind::Duration, "duration_ms", "took").keep(7), duration)
+        .column(Column::new(Kind::Duration, "duration_ms", "took").keep(8), duration)
         .column(programs(Kind::Time, "completed_at"), |l: &Line| {
             l.run.as_ref().map_or(Cell::Blank, |r| r.completed_at.into())
         })

@@ -2,6 +2,7 @@
 
 use super::words;
 use crate::cli::args::{FilterArgs, OutputArgs, WindowArgs, end_of, moment};
+use crate::cli::columns::provider_column;
 use crate::cli::context::{Ctx, Exit, say};
 use crate::domain::{Usd, Window};
 use crate::error::{Error, Result};
@@ -248,7 +249,7 @@ fn table(lines: &[Line], total: &Line, by: By) -> Table {
         .totals(total)
         .column_if(by == By::Agent, text("agent", "agent"), |l: &Line| name(&l.key.agent))
         .column_if(by == By::Pipeline, text("pipeline", "pipeline"), |l: &Line| name(&l.key.pipeline))
-        .column_if(by == By::Model, text("provider", "provider").keep(9), |l: &Line| name(&l.key.provider))
+        .column_if(by == By::Model, provider_column(), |l: &Line| name(&l.key.provider))
         .column_if(by == By::Model, text("model", "model"), |l: &Line| name(&l.key.model))
         .column(count("previous_llm_calls", "calls before").keep(5), |l: &Line| Cell::Count(l.before.calls))
         .column(count("llm_calls", "calls").keep(4), |l: &Line| Cell::Count(l.after.calls))

@@ -123,12 +123,11 @@ fn a_run_in_detail() {
     cost (USD)        $3.15
 
     spend by agent and model
-    agent       model                       calls   input  of it cached  output   cost   share
+    agent       provider   model                      calls   input  of it cached  output   cost   share
     ────────────────────────────────────────────────────────────────────────────────────────────────────
-    researcher  gpt-4o                          1    1.0M             0       0  $2.50  79.4 %  ████████
-    writer      gpt-4o                          1  200.0K             0       0  $0.50  15.9 %  █▋
-    writer      claude-sonnet-4-5-20250929      1    1.0K          1.0K   10.0K  $0.15   4.8 %  ▌
-    hidden at 100 columns: provider
+    researcher  openai     gpt-4o                         1    1.0M             0       0  $2.50  79.4 %
+    writer      openai     gpt-4o                         1  200.0K             0       0  $0.50  15.9 %
+    writer      anthropic  claude-sonnet-4-5-202509…      1    1.0K          1.0K   10.0K  $0.15   4.8 %
 
     UTC (the system's) · catalogue 2026-11-20 · 100 % of 3 calls priced
     --- stderr ---

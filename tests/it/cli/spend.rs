@@ -57,21 +57,24 @@ fn row(key: &str, calls: u64, cost: &str) -> (String, u64, String) {
     (key.to_owned(), calls, cost.to_owned())
 }
 
+/// What a command shows on a terminal of so many columns.
+fn at_width(both: &Both, args: &[&str], columns: &str) -> String {
+    let with = |sandbox: &Sandbox| {
+        let output = sandbox.command(args).env("COLUMNS", columns).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (sqlite, postgres) = (with(&both.sqlite), with(&both.postgres));
+    assert_eq!(sqlite, postgres);
+    let limit: usize = columns.parse().unwrap();
+    assert!(sqlite.lines().all(|line| line.chars().count() <= limit), "{columns}\n{sqlite}");
+    sqlite
+}
+
 #[test]
 fn tables_fit_the_terminal() {
     let both = both();
-    let wide = |columns: &str| {
-        let with = |sandbox: &Sandbox| {
-            let args = spend("daily", &["--by", "agent,model,pipeline", "--compare", "previous"]);
-            let output = sandbox.command(&args).env("COLUMNS", columns).output().unwrap();
-            String::from_utf8(output.stdout).unwrap()
-        };
-        let (sqlite, postgres) = (with(&both.sqlite), with(&both.postgres));
-        assert_eq!(sqlite, postgres);
-        let limit: usize = columns.parse().unwrap();
-        assert!(sqlite.lines().all(|line| line.chars().count() <= limit), "{columns}\n{sqlite}");
-        sqlite
-    };
+    let args = spend("daily", &["--by", "agent,model,pipeline", "--compare", "previous"]);
+    let wide = |columns| at_width(&both, &args, columns);
     for columns in ["30", "60", "100", "400"] {
         wide(columns);
     }
@@ -105,6 +108,50 @@ fn tables_fit_the_terminal() {
     total                                                               6         2    1.6M          1.0K   10.0K     $4.15  $0.2500  ▲ +$3.90  +1,560.1 %   100 %
     hidden at 160 columns: provider, of it reasoning
     2026-03-09 – 2026-03-15 (7 days) · against 2026-03-02 – 2026-03-08 (7 days) · UTC (the system's) · catalogue 2026-11-20 · 66.7 % of 6 calls priced
+    2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
+    ");
+}
+
+/// Models of the same name are told apart by the provider: a bar does not take its room.
+#[test]
+fn a_provider_stays_longer_than_a_bar() {
+    let both = both();
+    let wide = |columns| at_width(&both, &spend("model", &[]), columns);
+    insta::assert_snapshot!(wide("80"), @r"
+    model                 calls  unpriced  input  output      cost   share
+    ────────────────────────────────────────────────────────────────────────────────
+    gpt-4o                    4         1   1.6M       0     $4.00  96.4 %  ████████
+    claude-sonnet-4-5-2…      1         0   1.0K   10.0K     $0.15   3.6 %  ▎
+    llama-x                   1         1   5.0K       7  unpriced       –
+    ────────────────────────────────────────────────────────────────────────────────
+    total                     6         2   1.6M   10.0K     $4.15   100 %
+    hidden at 80 columns: provider, of it cached, of it reasoning
+    2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 ·
+    66.7 % of 6 calls priced
+    2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
+    ");
+    insta::assert_snapshot!(wide("100"), @r"
+    provider   model                      calls  unpriced  input  of it cached  output      cost   share
+    ────────────────────────────────────────────────────────────────────────────────────────────────────
+    openai     gpt-4o                         4         1   1.6M             0       0     $4.00  96.4 %
+    anthropic  claude-sonnet-4-5-202509…      1         0   1.0K          1.0K   10.0K     $0.15   3.6 %
+    local      llama-x                        1         1   5.0K             0       7  unpriced       –
+    ────────────────────────────────────────────────────────────────────────────────────────────────────
+    total                                     6         2   1.6M          1.0K   10.0K     $4.15   100 %
+    hidden at 100 columns: of it reasoning
+    2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 ·
+    66.7 % of 6 calls priced
+    2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
+    ");
+    insta::assert_snapshot!(wide("160"), @r"
+    provider   model                       calls  unpriced      input  of it cached  output  of it reasoning      cost   share  when
+    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    openai     gpt-4o                          4         1  1,600,000             0       0                0     $4.00  96.4 %  ▁█▃?▁▁▁  ████████████████████
+    anthropic  claude-sonnet-4-5-20250929      1         0      1,013         1,000  10,000                0     $0.15   3.6 %  ▁█▁▁▁▁▁  ▊
+    local      llama-x                         1         1      5,000             0       7                7  unpriced       –  ▁▁▁?▁▁▁
+    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    total                                      6         2  1,606,013         1,000  10,007                7     $4.15   100 %
+    2026-03-09 – 2026-03-15 (7 days) · UTC (the system's) · catalogue 2026-11-20 · 66.7 % of 6 calls priced
     2 calls (33.3 %) are unpriced and not in these sums: see `asmm prices missing`
     ");
 }
