@@ -2,12 +2,12 @@
 //!
 //! | of | sent | answered |
 //! |---|---|---|
-//! | OpenTelemetry, on spans and on the event `gen_ai.client.inference.operation.details` | `gen_ai.system_instructions`, `gen_ai.input.messages` | `gen_ai.output.messages` |
-//! | OpenTelemetry's events of old | `gen_ai.system.message`, `gen_ai.user.message`, …, `gen_ai.content.prompt` | `gen_ai.choice`, `gen_ai.content.completion` |
+//! | `OpenTelemetry`, on spans and on the event `gen_ai.client.inference.operation.details` | `gen_ai.system_instructions`, `gen_ai.input.messages` | `gen_ai.output.messages` |
+//! | `OpenTelemetry`'s events of old | `gen_ai.system.message`, `gen_ai.user.message`, …, `gen_ai.content.prompt` | `gen_ai.choice`, `gen_ai.content.completion` |
 //! | Traceloop of old | `gen_ai.prompt.N.…` | `gen_ai.completion.N.…` |
-//! | OpenInference | `llm.input_messages.N.message.…`, `llm.prompts.N.…` | `llm.output_messages.N.message.…` |
+//! | `OpenInference` | `llm.input_messages.N.message.…`, `llm.prompts.N.…` | `llm.output_messages.N.message.…` |
 //! | Vercel | `ai.prompt.messages`, `ai.prompt` | `ai.response.text`, `ai.response.object`, `ai.response.toolCalls` |
-//! | Langfuse, MLflow, OpenInference | `langfuse.observation.input`, `mlflow.spanInputs`, `input.value` | `langfuse.observation.output`, `mlflow.spanOutputs`, `output.value` |
+//! | Langfuse, `MLflow`, `OpenInference` | `langfuse.observation.input`, `mlflow.spanInputs`, `input.value` | `langfuse.observation.output`, `mlflow.spanOutputs`, `output.value` |
 //!
 //! The first that is there counts. Messages become those of a chat request, `role` and `content`: a text keeps every character of
 //! it, what stands around it is what the instrumentation made of the request.
@@ -197,7 +197,7 @@ impl<'a> Attributes<'a> {
         message.insert("role".to_owned(), "assistant".into());
         message.insert("content".to_owned(), content.unwrap_or(Value::Null));
         if let Some(Value::Array(calls)) = calls {
-            message.insert("tool_calls".to_owned(), calls.into_iter().map(parts::vercel_call).collect());
+            message.insert("tool_calls".to_owned(), calls.iter().map(parts::vercel_call).collect());
         }
         Some(Value::Object(message))
     }

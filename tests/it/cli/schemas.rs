@@ -150,16 +150,16 @@ fn a_ledger_that_cannot_be_used_is_left_out_and_said() {
     2026-02-14 – 2026-03-15 (30 days) · UTC (the system's) · catalogue 2026-11-20 ·
     100 % of 2 calls priced
     --- stderr ---
-    warning: schema `b` is left out: `postgres://[server]/[db] (schema b)` is not up to date: 14 migrations are pending
+    warning: schema `b` is left out: `postgres://[server]/[db] (schema b)` is not up to date: 15 migrations are pending
     ");
     run_sql(&several.url, "delete from a._sqlx_migrations where version > 3");
     insta::assert_snapshot!(hide(several.run(&["runs", "top", "--all-schemas"])), @r"
     exit: 7
     --- stdout ---
     --- stderr ---
-    warning: schema `a` is left out: `postgres://[server]/[db] (schema a)` is not up to date: 14 migrations are pending
-    warning: schema `b` is left out: `postgres://[server]/[db] (schema b)` is not up to date: 14 migrations are pending
-    error: `postgres://[server]/[db] (schema b)` is not up to date: 14 migrations are pending
+    warning: schema `a` is left out: `postgres://[server]/[db] (schema a)` is not up to date: 15 migrations are pending
+    warning: schema `b` is left out: `postgres://[server]/[db] (schema b)` is not up to date: 15 migrations are pending
+    error: `postgres://[server]/[db] (schema b)` is not up to date: 15 migrations are pending
     hint: run `asmm migrate`; `asmm migrate --dry-run` shows what it would do
     ");
     run_sql(&several.url, "drop schema a cascade; drop schema b cascade");

@@ -59,8 +59,7 @@ fn recorded_bodies_say_what_was_sent() {
                 continue;
             }
             let first = messages.iter().find(|message| message["role"] == "user");
-            let content =
-                first.map(|message| &message["content"]).unwrap_or_else(|| panic!("{name}: {messages:?}"));
+            let content = first.map_or(&Value::Null, |message| &message["content"]);
             let said = content.as_str().or_else(|| content[0]["text"].as_str());
             let is_sent = said.is_some_and(|said| ["hi", "say hello"].contains(&said));
             assert!(is_sent, "{name}: {messages:?}");

@@ -78,7 +78,7 @@ fn as_text(value: Value) -> Value {
 }
 
 /// A tool that is called, as the Vercel AI SDK writes it.
-pub(super) fn vercel_call(call: Value) -> Value {
+pub(super) fn vercel_call(call: &Value) -> Value {
     let said = |keys: [&str; 2]| keys.iter().find_map(|key| call.get(key)).cloned().unwrap_or(Value::Null);
     json!({
         "id": call.get("toolCallId").cloned().unwrap_or(Value::Null),
