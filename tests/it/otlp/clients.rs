@@ -6,6 +6,7 @@ use crate::support::{Sandbox, block_on};
 use asmm::clock::Clock;
 use asmm::domain::{Call, Outcome, RunId, StepId, TokenUsage};
 use asmm::store::{Location, Store};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -100,12 +101,13 @@ fn expected() -> Vec<Told> {
 #[test]
 fn the_calls_of_a_real_client_come_in_as_they_were() {
     for sandbox in sandboxes() {
-        let receiver = Receiver::start(&sandbox, &[]);
+        let receiver = Receiver::start(&sandbox, &["--keep-texts"]);
         let run_id = RunId(uuid::Uuid::now_v7());
         let step_id = StepId(uuid::Uuid::now_v7());
         let mut command = python(&receiver);
         command.arg(format!("{REPOSITORY}/tests/otel/client.py"));
         command.args([run_id.to_string(), step_id.to_string()]);
+        command.env("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY");
         succeed(command);
         let (said, code) = receiver.end();
         assert_eq!(code, Some(0), "{said}");
@@ -126,6 +128,28 @@ fn the_calls_of_a_real_client_come_in_as_they_were() {
         // The two whose usage nobody told are without a price, and no other.
         let spend = sandbox.run(&["spend", "agent", "--days", "2"]).success();
         assert!(spend.contains("92.0 % of 25 calls priced"), "{spend}");
+        // What was sent and answered is there as the client had it.
+        let mut answered = 0;
+        for run_id in runs {
+            let replayed = sandbox.run(&["replay", &run_id.to_string(), "--format", "json"]);
+            let replayed: Value = serde_json::from_str(&replayed.stdout).unwrap();
+            for call in
+                replayed["calls"].as_array().unwrap().iter().filter(|call| call["operation"] == "chat")
+            {
+                assert_eq!(
+                    (&call["verdict"], &call["sanitisation"]),
+                    (&json!("verified"), &json!("clean")),
+                    "{call}"
+                );
+                assert_eq!(call["messages"], json!([{"role": "user", "content": "hello"}]), "{call}");
+                if let Some(output) = call["output"].as_array() {
+                    assert_eq!((&output[0]["role"], output.len()), (&json!("assistant"), 1), "{call}");
+                    assert!(output[0]["content"].as_str().is_some_and(|text| !text.is_empty()), "{call}");
+                    answered += 1;
+                }
+            }
+        }
+        assert_eq!(answered, 23);
     }
 }
 

@@ -86,7 +86,7 @@ fn every_dialect_becomes_messages_of_a_chat() {
         (
             json!({
                 "gen_ai.system_instructions": r#"[{"type":"text","content":"Be brief."}]"#,
-                "gen_ai.input.messages": r#"[{"role":"user","parts":[{"type":"text","content":"a"},{"type":"blob","content":"b"}]},
+                "gen_ai.input.messages": r#"[{"role":"user","name":null,"parts":[{"type":"text","content":"a"},{"type":"blob","content":"b"}]},
                     {"role":"assistant","parts":[{"type":"tool_call","id":"c1","name":"w","arguments":{"q":1}}]},
                     {"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"sunny"}]}]"#,
                 "gen_ai.output.messages":

@@ -35,6 +35,7 @@ fn of_parts(mut message: Map<String, Value>, parts: Vec<Value>, role: &str) -> V
     let said = |key: &str, part: &Value| part.get(key).cloned().unwrap_or(Value::Null);
     let mut role = message.remove("role").filter(Value::is_string).unwrap_or_else(|| role.into());
     message.remove("finish_reason");
+    message.retain(|_, said| !said.is_null());
     let (mut content, mut calls) = (Vec::new(), Vec::new());
     for part in parts {
         match part.get("type").and_then(Value::as_str) {
