@@ -1,12 +1,14 @@
 //! `asmm serve`: an OTLP/HTTP receiver in front of the ledger.
 //!
-//! [`http`] takes requests in and answers them; [`writer`] puts what came meanwhile into the ledger in one transaction, or on
-//! disk when the ledger is out of reach. A request is answered with 200 only when its spans are in one of them.
+//! [`http`] takes requests in and answers them; [`queue`] holds what came meanwhile, on disk as well; [`writer`] puts it into the ledger
+//! in one transaction, or leaves it on disk when the ledger is out of reach. A request is answered with 200 only when its spans are in
+//! one of them.
 
 mod answer;
 mod body;
 mod http;
 mod metrics;
+mod queue;
 mod writer;
 
 use super::context::{Ctx, Exit, say};
@@ -26,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use writer::Writer;
 
 /// Where it listens when nobody says.
@@ -225,8 +228,11 @@ async fn accept(
 /// Delivers what waits in the spool, and drops spans that are too old to matter.
 async fn keep_house(ctx: &Ctx, writer: &Writer<'_>) {
     let mut forgotten = tokio::time::Instant::now();
+    // What was left when the last one ended comes at once.
+    let mut rounds = tokio::time::interval(DRAIN_EVERY);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(DRAIN_EVERY).await;
+        rounds.tick().await;
         if writer.is_paused() {
             continue;
         }

@@ -3,7 +3,7 @@
 use super::answer;
 use super::body::{Form, Limits, Outcome, Reading, Refusal};
 use super::metrics::{Answered, Metrics};
-use super::writer::Job;
+use super::queue::Job;
 use crate::clock::Clock;
 use crate::domain::Digest;
 use crate::intake::otlp::{Encoding, Signal, Spans};
@@ -61,9 +61,10 @@ impl Server {
 
     async fn take_in(&self, signal: Signal, form: Form, request: Request) -> Outcome<Spans> {
         let (head, body) = request.into_parts();
-        let (body, _packed) = self.limits.read(&head.headers, body).await?;
-        let (mut read, _unpacked) =
+        let (body, packed) = self.limits.read(&head.headers, body).await?;
+        let (mut read, share) =
             self.limits.unpack(body, (signal, form), &self.reading, self.clock.now()).await?;
+        drop(packed);
         self.metrics.read(read.refused, read.unknown_usage);
         let spans = std::mem::take(&mut read.spans);
         if spans.is_empty() {
@@ -71,7 +72,7 @@ impl Server {
         }
         let (answer, answered) = oneshot::channel();
         let ending = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending; come again");
-        self.jobs.send(Job { spans, answer }).await.map_err(|_| ending())?;
+        self.jobs.send(Job { spans, share, answer }).await.map_err(|_| ending())?;
         match answered.await {
             Ok(Ok(())) => Ok(read),
             Ok(Err(error)) => Err(Refusal::new(

@@ -17,6 +17,9 @@ pub(super) struct Metrics {
     spans_known: AtomicU64,
     spans_refused: AtomicU64,
     spans_spooled: AtomicU64,
+    spans_held: AtomicU64,
+    /// Of those, the ones that are on their way.
+    spans_waiting: AtomicU64,
     calls: AtomicU64,
     conflicts: AtomicU64,
     withdrawn: AtomicU64,
@@ -67,6 +70,17 @@ impl Metrics {
         add(&self.spans_spooled, spans);
     }
 
+    /// They are on disk, answered, and on their way into the ledger.
+    pub fn held(&self, spans: u64) {
+        add(&self.spans_held, spans);
+        add(&self.spans_waiting, spans);
+    }
+
+    /// They are in the ledger, or left to whoever delivers the spool.
+    pub fn not_held(&self, spans: u64) {
+        self.spans_waiting.fetch_sub(spans, Ordering::Relaxed);
+    }
+
     pub fn ledger_failed(&self) {
         add(&self.ledger_failures, 1);
     }
@@ -99,6 +113,11 @@ impl Metrics {
                 "Spans kept on disk because the ledger was out of reach.",
                 &self.spans_spooled,
             ),
+            (
+                "spans_held_total",
+                "Spans answered when they were on disk, while a transaction was under way.",
+                &self.spans_held,
+            ),
             ("calls_recorded_total", "Calls recorded, those recorded anew included.", &self.calls),
             ("calls_withdrawn_total", "Calls that turned out to be others.", &self.withdrawn),
             ("calls_conflicting_total", "Calls that are recorded with other contents.", &self.conflicts),
@@ -116,6 +135,12 @@ impl Metrics {
                 counter.load(Ordering::Relaxed)
             );
         }
+        let _ = writeln!(
+            text,
+            "# HELP asmm_serve_spans_waiting Spans on disk that are on their way into the ledger.\n\
+             # TYPE asmm_serve_spans_waiting gauge\nasmm_serve_spans_waiting {}",
+            self.spans_waiting.load(Ordering::Relaxed)
+        );
         let micros = self.batch_micros.load(Ordering::Relaxed);
         let name = "asmm_serve_batch_seconds_total";
         let _ = writeln!(

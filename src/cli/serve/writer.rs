@@ -1,20 +1,20 @@
-//! Who writes: what came while the last transaction was under way goes into the next one. Two of them take turns, so that one
-//! prepares its spans while the other one's are written.
+//! Who writes: what waits, in one transaction. Two of them take turns, so that one prepares its spans while the other one's are
+//! written.
 
 use super::super::context::{Ctx, say};
 use super::metrics::Metrics;
-use crate::domain::{Event, Span, Timestamp};
+use super::queue::{Batch, Job, Queue};
+use crate::domain::{Span, Timestamp};
 use crate::error::{Error, Result};
 use crate::recorder::spool::{Spool, no_answer};
 use crate::store::{MAX_BATCH, PreparedSpans, Store, TakenSpans};
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
-/// How many spans go into one transaction, unless one request brings more.
-const BATCH: usize = 4096;
 /// How many requests may wait; each holds its share of the memory that all may have.
 const WAITING: usize = 4096;
 /// How long the ledger may take for a transaction before it counts as out of reach.
@@ -22,19 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// After a failure the ledger is left alone for so long, and twice as long after the next one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-
-/// A request's spans, and who waits for them.
-pub(super) struct Job {
-    pub spans: Vec<Span>,
-    pub answer: oneshot::Sender<Result<()>>,
-}
-
-/// Requests that wait.
-struct Incoming {
-    jobs: mpsc::Receiver<Job>,
-    /// One that did not fit into the last batch.
-    next: Option<Job>,
-}
 
 /// Spans for the ledger; those that it does not take as a whole are taken one by one.
 type Prepared = std::result::Result<PreparedSpans, Vec<Span>>;
@@ -45,7 +32,8 @@ pub(super) struct Writer<'c> {
     spool: Spool,
     metrics: Arc<Metrics>,
     store: RefCell<Option<Store>>,
-    incoming: Mutex<Incoming>,
+    jobs: Mutex<mpsc::Receiver<Job>>,
+    queue: Queue,
     /// Whose turn it is to write.
     turn: Mutex<()>,
     /// While the ledger is out of reach: when to try it again, and how long the pause is.
@@ -55,12 +43,14 @@ pub(super) struct Writer<'c> {
 impl<'c> Writer<'c> {
     pub fn new(ctx: &'c Ctx) -> Result<(Self, mpsc::Sender<Job>)> {
         let (sender, receiver) = mpsc::channel(WAITING);
+        let (spool, metrics) = (ctx.spool()?, Arc::<Metrics>::default());
         let writer = Self {
             ctx,
-            spool: ctx.spool()?,
-            metrics: Arc::default(),
+            queue: Queue::new(spool.clone(), Arc::clone(&metrics)),
+            spool,
+            metrics,
             store: RefCell::new(None),
-            incoming: Mutex::new(Incoming { jobs: receiver, next: None }),
+            jobs: Mutex::new(receiver),
             turn: Mutex::default(),
             pause: Cell::new(None),
         };
@@ -90,82 +80,86 @@ impl<'c> Writer<'c> {
         self.pause.get().is_some_and(|(until, _)| Instant::now() < until)
     }
 
-    /// Writes until nobody sends any more.
+    /// Writes until nobody sends any more and everything is in the ledger or on disk.
     pub async fn run(&self) {
-        tokio::join!(self.work(), self.work());
+        tokio::join!(self.gather(), self.work(), self.work());
+        self.queue.remove_spare(0);
+    }
+
+    /// Takes in what comes, as far as there is room; what comes beyond waits.
+    async fn gather(&self) {
+        let mut jobs = self.jobs.lock().await;
+        let mut next: Option<Job> = None;
+        loop {
+            let first = match next.take() {
+                Some(job) => job,
+                None => match jobs.recv().await {
+                    Some(job) => job,
+                    None => break,
+                },
+            };
+            let mut room = self.queue.make_room(&first).await;
+            let mut some = vec![first];
+            while let Ok(job) = jobs.try_recv() {
+                if !room.take(&job) {
+                    next = Some(job);
+                    break;
+                }
+                some.push(job);
+            }
+            self.queue.put(some, self.ctx.clock.now()).await;
+        }
+        self.queue.close();
     }
 
     async fn work(&self) {
-        while let Some(batch) = self.next_batch().await {
+        while let Some(batch) = self.queue.next().await {
             self.write(batch).await;
         }
     }
 
-    /// What waits, at least one request; none when nobody sends any more.
-    async fn next_batch(&self) -> Option<Vec<Job>> {
-        let mut incoming = self.incoming.lock().await;
-        let first = match incoming.next.take() {
-            Some(job) => job,
-            None => incoming.jobs.recv().await?,
-        };
-        let mut batch = vec![first];
-        let mut size = batch[0].spans.len();
-        while size < BATCH
-            && let Ok(job) = incoming.jobs.try_recv()
-        {
-            if size + job.spans.len() > MAX_BATCH {
-                incoming.next = Some(job);
-                break;
+    async fn write(&self, batch: Batch) {
+        let Batch { spans, waiting, files, .. } = batch;
+        let outcome = match self.put(spans).await {
+            Ok(None) => Ok(true),
+            Ok(Some(spans)) => {
+                self.metrics.spooled(files.spans());
+                let places = waiting.iter().map(|(places, _)| places.clone()).collect();
+                self.keep(spans, places).await.map(|()| false)
             }
-            size += job.spans.len();
-            batch.push(job);
-        }
-        Some(batch)
-    }
-
-    async fn write(&self, jobs: Vec<Job>) {
-        let mut spans = Vec::new();
-        let mut answers = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            spans.extend(job.spans);
-            answers.push(job.answer);
-        }
-        let outcome = self.put(spans).await;
-        for answer in answers {
+            Err(error) => Err(error),
+        };
+        // Done before it is answered: whoever sends the next one then meets an idle ledger.
+        self.queue.done(files, matches!(outcome, Ok(true)));
+        for (_, answer) in waiting {
             // Whoever asked may have gone away.
             let _ = answer.send(match &outcome {
-                Ok(()) => Ok(()),
+                Ok(_) => Ok(()),
                 Err(error) => Err(Error::database(error.to_string())),
             });
         }
     }
 
-    /// Into the ledger, or on disk.
-    async fn put(&self, spans: Vec<Span>) -> Result<()> {
+    /// Into the ledger: answers the spans when that is out of reach.
+    async fn put(&self, spans: Vec<Span>) -> Result<Option<Vec<Span>>> {
         if self.is_paused() {
-            return self.keep(spans).await;
+            return Ok(Some(spans));
         }
         let prepared = prepare(spans, self.ctx.clock.now()).await?;
-        let turn = self.turn.lock().await;
+        let _turn = self.turn.lock().await;
         // The one before may have met a ledger that is out of reach.
         if self.is_paused() {
-            drop(turn);
-            return self.keep(into_spans(prepared)).await;
+            return Ok(Some(into_spans(prepared)));
         }
         let (spans, outcome) = self.record(prepared).await;
-        match outcome {
-            Ok(()) => {
-                if self.pause.take().is_some() {
-                    say("asmm serve: the ledger is back");
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.failed(&error);
-                drop(turn);
-                self.keep(spans).await
-            }
+        if let Err(error) = outcome {
+            self.failed(&error);
+            return Ok(Some(spans));
         }
+        if self.pause.take().is_some() {
+            say("asmm serve: the ledger is back");
+        }
+        Ok(None)
     }
 
     async fn record(&self, mut prepared: Prepared) -> (Vec<Span>, Result<()>) {
@@ -178,7 +172,9 @@ impl<'c> Writer<'c> {
         let outcome = outcome.unwrap_or_else(|_| Err(no_answer(PATIENCE)));
         let spans = into_spans(prepared);
         let outcome = outcome.map(|(taken, refused)| {
-            self.metrics.taken(&taken, started.elapsed());
+            let time = started.elapsed();
+            self.metrics.taken(&taken, time);
+            self.queue.pace(spans.len(), time);
             for (place, error) in refused {
                 self.metrics.read(1, 0);
                 let span = &spans[place];
@@ -202,14 +198,18 @@ impl<'c> Writer<'c> {
         self.pause.set(Some((Instant::now() + pause, pause)));
     }
 
-    async fn keep(&self, spans: Vec<Span>) -> Result<()> {
-        let (spool, now, count) = (self.spool.clone(), self.ctx.clock.now(), spans.len() as u64);
+    /// On disk, those of the spans that are not there yet.
+    async fn keep(&self, spans: Vec<Span>, places: Vec<Range<usize>>) -> Result<()> {
+        let (spool, now) = (self.spool.clone(), self.ctx.clock.now());
+        let count: usize = places.iter().map(ExactSizeIterator::len).sum();
+        if count == 0 {
+            return Ok(());
+        }
         let keeping = tokio::task::spawn_blocking(move || {
-            let events: Vec<Event> = spans.into_iter().map(|span| Event::Span(Box::new(span))).collect();
-            spool.keep(&events, now)
+            spool.keep_spans(places.into_iter().flat_map(|places| &spans[places]), now)
         });
         keeping.await.map_err(|_| Error::database("the spool's writer stopped"))??;
-        self.metrics.spooled(count);
+        self.metrics.spooled(count as u64);
         Ok(())
     }
 }

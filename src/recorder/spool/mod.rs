@@ -15,6 +15,7 @@
 
 mod aside;
 mod drain;
+mod held;
 mod own;
 mod record;
 mod segment;
@@ -24,10 +25,11 @@ mod tests;
 
 pub(crate) use aside::Aside;
 pub(crate) use drain::{Drained, How, Sorted, Undelivered, conflict, deliver, drain_left, no_answer, sort};
+pub(crate) use held::Held;
 pub(crate) use own::{Chunk, OwnSpool, Position};
 pub(crate) use status::{SpoolStatus, all_spools};
 
-use crate::domain::{Event, Timestamp};
+use crate::domain::{Event, Span, Timestamp};
 use crate::error::{Error, Result};
 use crate::recorder::metrics::Report;
 use crate::settings;
@@ -111,6 +113,16 @@ impl Spool {
     /// When the spool is full or cannot be written.
     pub fn keep(&self, events: &[Event], at: Timestamp) -> Result<()> {
         self.keep_json(&with_times(events, at)?)
+    }
+
+    /// [`Spool::keep`] of spans.
+    pub fn keep_spans<'s>(&self, spans: impl IntoIterator<Item = &'s Span>, at: Timestamp) -> Result<()> {
+        let spans = spans.into_iter().map(|span| {
+            let mut json = Vec::new();
+            held::write(span, &mut json)?;
+            Ok((at, json))
+        });
+        self.keep_json(&spans.collect::<Result<Vec<_>>>()?)
     }
 
     /// Keeps events, each as JSON, that were recorded at the time given.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// A segment that is longer is closed, and another one begun.
 pub(crate) const SEGMENT_BYTES: u64 = 8 << 20;
-/// No segment is longer: one event more than [`SEGMENT_BYTES`], which is at most 20 MiB long.
+/// No segment is longer: one event more than [`SEGMENT_BYTES`], which is at most 20 MiB long, or what is [held](super::held).
 const MAX_READ_BYTES: u64 = 64 << 20;
 const EXTENSION: &str = "spool";
 

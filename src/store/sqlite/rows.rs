@@ -40,20 +40,31 @@ impl Insert {
         mut bind: impl FnMut(&R, &mut Row) -> Result<()>,
     ) -> sqlx::Result<Result<()>> {
         let mut rest = rows;
-        while !rest.is_empty() {
+        let mut bind_next = || -> Result<Option<(&'static str, SqliteArguments)>> {
+            if rest.is_empty() {
+                return Ok(None);
+            }
             let (statement, size) = if rest.len() > FEW { (&self.many, MANY) } else { (&self.few, FEW) };
             let (part, more) = rest.split_at(rest.len().min(size));
+            rest = more;
             let mut row = Row(SqliteArguments::default());
             row.0.reserve(part.len() * self.columns, 0);
-            for of in part {
-                if let Err(error) = bind(of, &mut row) {
-                    return Ok(Err(error));
-                }
-            }
-            sqlx::query_with(statement.as_str(), row.0).execute(&mut *db).await?;
-            rest = more;
+            part.iter().try_for_each(|of| bind(of, &mut row))?;
+            Ok(Some((statement.as_str(), row.0)))
+        };
+        let mut next = bind_next();
+        loop {
+            let (statement, values) = match next {
+                Ok(Some(bound)) => bound,
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            };
+            // SQLite works on a thread of its own: the next rows are bound meanwhile.
+            let inserting = sqlx::query_with(statement, values).execute(&mut *db);
+            let (inserted, bound) = tokio::join!(inserting, async { bind_next() });
+            inserted?;
+            next = bound;
         }
-        Ok(Ok(()))
     }
 
     /// Whether so many rows go in by one statement, which does all or nothing.
