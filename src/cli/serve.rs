@@ -50,8 +50,9 @@ const MAX_CONNECTIONS: usize = 1024;
 ///
 /// Point an exporter at http://127.0.0.1:4318: spans on /v1/traces and log events on /v1/logs, as protobuf or JSON, plain or gzip. What
 /// reports a call to a model is recorded, once, however often and in whatever order it comes. Prompts and answers are dropped, unless
-/// --keep-texts is given: then they pass the guard before they are stored. /v1/metrics is answered and ignored. A request is answered with 200 when its calls are in the ledger, or safe on disk while
-/// the ledger is out of reach. /healthz, /readyz and /metrics (Prometheus) are for operators.
+/// --keep-texts is given: then they pass the guard before they are stored. /v1/metrics is answered and ignored. A request is answered
+/// with 200 when its calls are in the ledger, or safe on disk while the ledger is busy or out of reach. /healthz, /readyz and /metrics
+/// (Prometheus) are for operators.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Where to listen; any address but the machine's own needs a token
@@ -228,7 +229,8 @@ async fn accept(
 /// Delivers what waits in the spool, and drops spans that are too old to matter.
 async fn keep_house(ctx: &Ctx, writer: &Writer<'_>) {
     let mut forgotten = tokio::time::Instant::now();
-    // What was left when the last one ended comes at once.
+    // What was left when the last one ended comes at once, and empty files of it go.
+    let mut is_first = true;
     let mut rounds = tokio::time::interval(DRAIN_EVERY);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -237,10 +239,11 @@ async fn keep_house(ctx: &Ctx, writer: &Writer<'_>) {
             continue;
         }
         let Ok(store) = writer.ledger().await else { continue };
-        if writer.spool().is_empty().is_ok_and(|is_empty| !is_empty)
-            && let Err(error) = recording::drain(ctx, writer.spool(), &store).await
-        {
-            tracing::warn!("what waits in the spool is not delivered yet: {error}");
+        if is_first || writer.spool().is_empty().is_ok_and(|is_empty| !is_empty) {
+            if let Err(error) = recording::drain(ctx, writer.spool(), &store).await {
+                tracing::warn!("what waits in the spool is not delivered yet: {error}");
+            }
+            is_first = false;
         }
         if forgotten.elapsed() >= FORGET_EVERY {
             forgotten = tokio::time::Instant::now();

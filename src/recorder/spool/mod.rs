@@ -141,7 +141,9 @@ impl Spool {
         let newest = segment::list(&self.folder)?.pop();
         // One that cannot be read, as when another user wrote it, must not keep these from the disk.
         let newest = newest.and_then(|(_, path)| Segment::adopt(&path).ok().flatten());
-        let mut segment = newest.filter(|segment| !segment.is_full());
+        let mut segment = newest.filter(|segment| {
+            !segment.is_full() && segment.is_reserved().is_ok_and(|is_reserved| !is_reserved)
+        });
         let mut events = events.iter().peekable();
         while events.peek().is_some() {
             let mut current = match segment.take() {
@@ -165,7 +167,7 @@ impl Spool {
     /// Whether anything waits here.
     pub fn is_empty(&self) -> Result<bool> {
         let segments = segment::list(&self.folder)?;
-        Ok(segments.iter().all(|(_, path)| path.metadata().is_ok_and(|m| m.len() == 0)))
+        Ok(segments.iter().all(|(_, path)| segment::is_empty(path).unwrap_or(false)))
     }
 
     /// A segment that is longer is closed. The limit is looked at when one is begun: the smaller it is, the more often.

@@ -11,6 +11,10 @@
 use crate::domain::Timestamp;
 use std::ops::Range;
 
+/// What lies behind this, at the beginning of a line, was there before and counts no more: whoever writes into room that it has
+/// reserved, and writes it again and again, ends with it.
+pub(super) const END: &[u8] = b"\0end\n";
+
 /// The longest head: checksum, length, time, and a space after each.
 const MAX_HEAD: usize = 8 + 1 + 10 + 1 + 20 + 1;
 
@@ -64,6 +68,10 @@ impl<'a> Iterator for Pieces<'a> {
 
     fn next(&mut self) -> Option<Piece<'a>> {
         let rest = self.bytes.get(self.at..).filter(|rest| !rest.is_empty())?;
+        if rest.starts_with(END) {
+            self.at = self.bytes.len();
+            return None;
+        }
         if let Some((at, json, length)) = event(rest) {
             self.at += length;
             // A damaged line end is no damage to the events on its two sides.
@@ -144,6 +152,21 @@ mod tests {
             Some(Piece::Event { at: at(), json: "{\"n\":0,\"text\":\"é\"}".as_bytes() })
         );
         assert_eq!(read(b""), (vec![], 0));
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_does_not_count() {
+        let (mut bytes, events) = three();
+        let length = bytes.len();
+        bytes.extend_from_slice(END);
+        bytes.extend_from_slice(&bytes[length / 3 + 2..length].to_vec());
+        assert_eq!(read(&bytes), (events, 0));
+        // Other bytes that are nothing hide nothing.
+        let (bytes, events) = three();
+        let mut damaged = vec![0; 20];
+        damaged.push(b'\n');
+        damaged.extend(bytes);
+        assert_eq!(read(&damaged), (events, 1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::record::{self, Pieces};
 use crate::domain::Timestamp;
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -122,6 +122,15 @@ impl Segment {
         self.length >= SEGMENT_BYTES
     }
 
+    /// Whether it is one of those that are written in reserved room: what is appended would lie behind its end.
+    pub fn is_reserved(&self) -> io::Result<bool> {
+        let mut last = [0];
+        if self.length > 0 {
+            self.file.read_exact_at(&mut last, self.length - 1)?;
+        }
+        Ok(self.length > 0 && last == [0])
+    }
+
     /// Appends bytes, all or none. They are safe after a sync.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = (&self.file).write_all(bytes);
@@ -221,6 +230,13 @@ fn is_locked(file: &File) -> io::Result<bool> {
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether there is nothing in the file: no bytes, or none that count.
+pub(crate) fn is_empty(path: &Path) -> io::Result<bool> {
+    let mut first = Vec::new();
+    File::open(path)?.take(record::END.len() as u64).read_to_end(&mut first)?;
+    Ok(first.is_empty() || first == record::END)
 }
 
 /// How many events there are, and when the oldest was put there.

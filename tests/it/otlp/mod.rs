@@ -1,6 +1,7 @@
 //! Spans from OTLP into the ledger.
 
 mod clients;
+mod held;
 mod orders;
 mod receiver;
 mod serve;

@@ -19,12 +19,12 @@ pub fn sandboxes() -> [Sandbox; 2] {
     [sqlite.with_env("ASMM_DATABASE_URL", url), postgres]
 }
 
-fn location(sandbox: &Sandbox) -> Location {
+pub fn location(sandbox: &Sandbox) -> Location {
     Location::new(sandbox.env("ASMM_DATABASE_URL").unwrap(), sandbox.env("ASMM_SCHEMA").unwrap_or("asmm"))
 }
 
 /// The ledger holds just the calls of these spans, and keeps the laws.
-fn check(sandbox: &Sandbox, sent: &[Span]) {
+pub fn check(sandbox: &Sandbox, sent: &[Span]) {
     block_on(async {
         let store = Store::open(&location(sandbox), Clock::Fixed(now())).await.unwrap();
         let expected = resolve(sent).calls;
@@ -176,7 +176,7 @@ fn slow_senders_keep_nobody_waiting() {
 }
 
 /// A body of `count` traces, each with an agent and two calls, all different from those of other numbers.
-fn load(number: u64, count: u64) -> Vec<u8> {
+pub fn load(number: u64, count: u64) -> Vec<u8> {
     let spans: Vec<String> = (0..count)
         .flat_map(|n| {
             let trace = format!("{:016x}{:016x}", number + 1, n + 1);
@@ -209,22 +209,22 @@ fn load(number: u64, count: u64) -> Vec<u8> {
     format!("{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{}]}}]}}]}}", spans.join(",")).into_bytes()
 }
 
-fn spans_of(body: &[u8]) -> Vec<Span> {
+pub fn spans_of(body: &[u8]) -> Vec<Span> {
     use asmm::intake::otlp::{Encoding, Signal, Texts, read};
     read(body, (Signal::Traces, Encoding::Json), Texts::Drop, now()).unwrap().spans
 }
 
 /// Sends bodies from four clients until told to stop. Answers those that were answered with 200, and sends the others again
 /// when there is somebody who answers.
-struct Clients {
+pub struct Clients {
     numbers: std::sync::atomic::AtomicU64,
-    answered: Mutex<Vec<u64>>,
-    unanswered: Mutex<Vec<u64>>,
-    is_over: std::sync::atomic::AtomicBool,
+    pub answered: Mutex<Vec<u64>>,
+    pub unanswered: Mutex<Vec<u64>>,
+    pub is_over: std::sync::atomic::AtomicBool,
 }
 
 impl Clients {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             numbers: 0.into(),
             answered: Mutex::default(),
@@ -233,7 +233,7 @@ impl Clients {
         }
     }
 
-    fn send(&self, url: &str) {
+    pub fn send(&self, url: &str) {
         use std::sync::atomic::Ordering::Relaxed;
         while !self.is_over.load(Relaxed) {
             let number = self.numbers.fetch_add(1, Relaxed);
@@ -244,7 +244,7 @@ impl Clients {
         }
     }
 
-    fn answered(&self) -> usize {
+    pub fn answered(&self) -> usize {
         self.answered.lock().unwrap().len()
     }
 }
