@@ -87,10 +87,17 @@ impl Metrics {
 
     /// A line for the end.
     pub fn summary(&self) -> String {
-        let [spans, calls, spooled] =
-            [&self.spans, &self.calls, &self.spans_spooled].map(|counter| counter.load(Ordering::Relaxed));
+        let [spans, calls, spooled, waiting] =
+            [&self.spans, &self.calls, &self.spans_spooled, &self.spans_waiting]
+                .map(|counter| counter.load(Ordering::Relaxed));
+        let left = match waiting {
+            0 => String::new(),
+            _ => format!(
+                "; {waiting} spans left in the spool: the next `asmm serve` or `asmm spool drain` records them"
+            ),
+        };
         format!(
-            "{spans} spans taken in, {calls} calls recorded, {spooled} spans put into the spool meanwhile"
+            "{spans} spans taken in, {calls} calls recorded, {spooled} spans put into the spool meanwhile{left}"
         )
     }
 

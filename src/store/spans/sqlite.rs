@@ -1,6 +1,6 @@
 //! Taking spans in, in SQLite: what Postgres does in functions, as statements.
 
-use super::kept::{Kept, Known, Part};
+use super::kept::{Kept, Known, Part, ResponseKey, unpackable};
 use super::{MAX_ROUNDS, PreparedSpans, REASON, TakenSpans};
 use crate::domain::{FinishRun, RunId, SpanRun, Status, Timestamp};
 use crate::error::Result;
@@ -55,20 +55,20 @@ async fn known_spans(db: &mut SqliteConnection, prepared: &PreparedSpans) -> Res
     let (mut traces, mut keys) = known.look_for(prepared);
     for _ in 0..MAX_ROUNDS {
         let parts: Vec<Part> = sqlx::query_as(
-            "with trace as (
+            "with hour as materialized (
+               select j.value ->> 0 as hour, j.value -> 1 as keys from json_each($2) j
+             ), trace as (
                select unhex(j.value) as trace_id from json_each($1) j
                union
                select r.trace_id
-               from json_each($2) j
-               join otel_response r on r.hour = j.value ->> 0 and r.response_key = j.value ->> 1
+               from hour h
+               join json_each(h.keys) k
+               join otel_response r on r.hour = h.hour and r.response_key = k.value
                -- A stub that answers with one id for all tells nothing by it.
                where (
                  select count(*)
                  from (
-                   select 1
-                   from otel_response o
-                   where o.hour = j.value ->> 0 and o.response_key = j.value ->> 1
-                   limit 17)) <= 16
+                   select 1 from otel_response o where o.hour = h.hour and o.response_key = k.value limit 17)) <= 16
              )
              select p.trace_id, p.part, p.spans
              from trace t
@@ -76,7 +76,7 @@ async fn known_spans(db: &mut SqliteConnection, prepared: &PreparedSpans) -> Res
              where not exists (select 1 from otel_part o where o.trace_id = t.trace_id and o.part > 5000)",
         )
         .bind(hex_list(&std::mem::take(&mut traces)))
-        .bind(json!(keys).to_string())
+        .bind(by_hour(&keys)?)
         .fetch_all(&mut *db)
         .await?;
         keys = known.found(parts)?;
@@ -85,6 +85,19 @@ async fn known_spans(db: &mut SqliteConnection, prepared: &PreparedSpans) -> Res
         }
     }
     Ok(known)
+}
+
+/// `[[hour, [key, …]], …]`: a list in JSON is read at once, while each pair of many would be looked into.
+fn by_hour(keys: &[ResponseKey]) -> Result<String> {
+    let mut hours: Vec<(i64, Vec<i64>)> = Vec::new();
+    // They are sorted.
+    for (hour, key) in keys {
+        match hours.last_mut() {
+            Some((last, keys)) if last == hour => keys.push(*key),
+            _ => hours.push((*hour, vec![*key])),
+        }
+    }
+    serde_json::to_string(&hours).map_err(|e| unpackable(&e))
 }
 
 fn hex_list(ids: &[Uuid]) -> String {

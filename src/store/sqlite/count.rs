@@ -3,11 +3,13 @@
 use super::super::Totals;
 use super::super::record::unknown_run;
 use super::calls::{PricedCall, RunFacts, hex};
+use super::rows::{Insert, Texts};
 use crate::domain::{RunId, Timestamp};
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 /// The rollup's key: bucket, pipeline, agent, provider, model.
 type RollupKey<'c> = (i64, &'c str, &'c str, &'c str, &'c str);
@@ -65,26 +67,32 @@ pub(super) async fn count_calls(
     .execute(&mut *db)
     .await?;
 
-    let key_rows: Vec<Value> = by_key
-        .iter()
-        .map(|((bucket, pipeline, agent, provider, model), totals)| {
-            Ok(json!([bucket, pipeline, agent, provider, model, totals_row(totals, sign)?]))
+    let key_rows: Vec<_> = by_key.into_iter().collect();
+    let mut texts = Texts::default();
+    ROLLUP
+        .run(db, &key_rows, |((bucket, pipeline, agent, provider, model), totals), row| {
+            row.bind(*bucket)?;
+            for text in [pipeline, agent, provider, model] {
+                row.bind(texts.of(text))?;
+            }
+            for count in totals_row(totals, sign)? {
+                row.bind(count)?;
+            }
+            row.bind(1_i64)?;
+            Ok(())
         })
-        .collect::<Result<_>>()?;
-    sqlx::query(
-        "with d as materialized (select value from json_each($1))
-         insert into spend_rollup (
+        .await?
+}
+
+static ROLLUP: LazyLock<Insert> = LazyLock::new(|| {
+    Insert::new(
+        "spend_rollup (
            bucket, pipeline, agent, provider, model, llm_calls, unpriced_calls, input_tokens, cache_read_tokens,
            cache_write_tokens, cache_write_long_tokens, output_tokens, reasoning_tokens, embedding_tokens,
-           web_searches, cost_pico, lane)
-         select
-           d.value ->> 0, d.value ->> 1, d.value ->> 2, d.value ->> 3, d.value ->> 4, d.value ->> '$[5][0]',
-           d.value ->> '$[5][1]', d.value ->> '$[5][2]', d.value ->> '$[5][3]', d.value ->> '$[5][4]',
-           d.value ->> '$[5][5]', d.value ->> '$[5][6]', d.value ->> '$[5][7]', d.value ->> '$[5][8]',
-           d.value ->> '$[5][9]', d.value ->> '$[5][10]', 1
-         from d
-         where true
-         on conflict (bucket, pipeline, agent, provider, model, lane) do update
+           web_searches, cost_pico, lane)",
+        "*",
+        17,
+        "on conflict (bucket, pipeline, agent, provider, model, lane) do update
          set llm_calls = llm_calls + excluded.llm_calls,
              unpriced_calls = unpriced_calls + excluded.unpriced_calls,
              input_tokens = input_tokens + excluded.input_tokens,
@@ -97,13 +105,10 @@ pub(super) async fn count_calls(
              web_searches = web_searches + excluded.web_searches,
              cost_pico = cost_pico + excluded.cost_pico",
     )
-    .bind(Value::from(key_rows).to_string())
-    .execute(db)
-    .await?;
-    Ok(())
-}
+});
 
-fn totals_row(totals: &Totals, sign: i64) -> Result<Value> {
+/// The totals in the order of the columns.
+fn totals_row(totals: &Totals, sign: i64) -> Result<[i64; 11]> {
     let too_many = || Error::input("the calls of a batch sum up to more than the ledger holds");
     let counts = [
         totals.llm_calls,
@@ -117,10 +122,10 @@ fn totals_row(totals: &Totals, sign: i64) -> Result<Value> {
         totals.embedding_tokens,
         totals.web_searches,
     ];
-    let mut row = Vec::with_capacity(counts.len() + 1);
-    for count in counts {
-        row.push(sign * i64::try_from(count).map_err(|_| too_many())?);
+    let mut row = [0; 11];
+    for (column, count) in row.iter_mut().zip(counts) {
+        *column = sign * i64::try_from(count).map_err(|_| too_many())?;
     }
-    row.push(sign * totals.cost.to_column()?);
-    Ok(row.into())
+    row[10] = sign * totals.cost.to_column()?;
+    Ok(row)
 }

@@ -19,8 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(in crate::store) struct PriceBook {
     /// The last rows of `model_alias` and `model_price` that it knows of.
     until: (Option<i64>, Option<i64>),
-    names: HashMap<(String, String), Option<EntryKey>>,
-    entries: HashMap<EntryKey, Vec<PriceEntry>>,
+    /// What a provider's models cost; nothing that is known, if there are no entries.
+    names: HashMap<String, HashMap<String, Arc<[PriceEntry]>>>,
+    entries: HashMap<EntryKey, Arc<[PriceEntry]>>,
 }
 
 /// A call's price, as the journal's columns hold it.
@@ -52,23 +53,10 @@ impl PriceBook {
 
     /// What `call` costs by the catalogue in force when it was made.
     pub(super) async fn price(&mut self, db: &mut SqliteConnection, call: &Call) -> Result<CallPrice> {
-        let name = (call.provider.clone(), call.model.clone());
-        let key = if let Some(key) = self.names.get(&name) {
-            key.clone()
-        } else {
-            let key = find_target(db, &name.0, &name.1).await?;
-            self.names.insert(name, key.clone());
-            key
-        };
-        let entries = match key {
-            None => &[][..],
-            Some(key) => match self.entries.entry(key) {
-                std::collections::hash_map::Entry::Occupied(known) => known.into_mut().as_slice(),
-                std::collections::hash_map::Entry::Vacant(vacant) => {
-                    let entries = find_entries(db, vacant.key()).await?;
-                    vacant.insert(entries).as_slice()
-                }
-            },
+        let known = self.names.get(&call.provider).and_then(|models| models.get(&call.model));
+        let entries = match known {
+            Some(entries) => entries,
+            None => &self.look_up(db, &call.provider, &call.model).await?,
         };
         let whole_input = call.usage.map_or(0, |u| u.whole_input());
         let entry = select(entries, &call.service_tier, call.called_at, whole_input);
@@ -76,6 +64,28 @@ impl PriceBook {
             price(call.usage.as_ref(), entry).map_err(|e| e.at(format_args!("call `{}`", call.call_id)))?;
         let price_id = priced.cost.and_then(|_| entry.and_then(|e| e.price_id));
         Ok(CallPrice { state: priced.state, cost: priced.cost, price_id })
+    }
+
+    async fn look_up(
+        &mut self,
+        db: &mut SqliteConnection,
+        provider: &str,
+        model: &str,
+    ) -> Result<Arc<[PriceEntry]>> {
+        let entries = match find_target(db, provider, model).await? {
+            None => Arc::default(),
+            Some(key) => match self.entries.get(&key) {
+                Some(entries) => Arc::clone(entries),
+                None => {
+                    let entries: Arc<[PriceEntry]> = find_entries(db, &key).await?.into();
+                    self.entries.insert(key, Arc::clone(&entries));
+                    entries
+                }
+            },
+        };
+        let models = self.names.entry(provider.to_owned()).or_default();
+        models.insert(model.to_owned(), Arc::clone(&entries));
+        Ok(entries)
     }
 }
 

@@ -151,19 +151,30 @@ fn what_is_split_or_comes_twice_meets_before_it_is_recorded() {
     }
 }
 
-/// Whoever is told to end brings into the ledger what it has answered.
+/// Whoever is told to end brings into the ledger what it has answered; told twice, it leaves that to the next one.
 #[test]
 fn what_is_held_is_recorded_before_the_end() {
-    for sandbox in sandboxes() {
+    for (sandbox, is_told_twice) in sandboxes().into_iter().zip([false, true]) {
         let receiver = Receiver::start(&sandbox, &[]);
         let locked = Locked::new(&sandbox);
         let clients = Clients::new();
+        let mut locked = Some(locked);
         answered_from_the_disk(&receiver, &clients, 20, || {
             receiver.signal("TERM");
-            drop(locked);
+            if is_told_twice {
+                receiver.signal("INT");
+            } else {
+                drop(locked.take());
+            }
         });
-        let (said, code) = receiver.end();
+        let (said, code) = receiver.wait();
         assert_eq!(code, Some(0), "{said}");
+        drop(locked);
+        assert_eq!(said.contains("spans left in the spool"), is_told_twice, "{said}");
+        if is_told_twice {
+            assert_eq!(recorded(&sandbox), 0);
+            assert_eq!(sandbox.run(&["spool", "drain"]).code, 0);
+        }
         let answered = clients.answered.lock().unwrap().clone();
         let sent: Vec<Span> = answered.iter().flat_map(|number| spans_of(&load(*number, 5))).collect();
         check(&sandbox, &sent);

@@ -57,8 +57,13 @@ impl Receiver {
     }
 
     /// Tells it to end, and answers what it said on stderr, and its exit code.
-    pub fn end(mut self) -> (String, Option<i32>) {
+    pub fn end(self) -> (String, Option<i32>) {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits until it has ended, and answers the same.
+    pub fn wait(mut self) -> (String, Option<i32>) {
         self.stderr.read_to_string(&mut self.said).unwrap();
         let code = self.child.wait().unwrap().code();
         (std::mem::take(&mut self.said), code)
