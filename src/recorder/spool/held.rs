@@ -20,6 +20,7 @@ const ROOM_BYTES: u64 = 1 << 20;
 /// Spans on disk. While it is held nobody else delivers them; whoever drops it leaves them to the next who delivers what waits.
 #[derive(Debug)]
 pub(crate) struct Held {
+    spool: Spool,
     /// Its lock keeps others away.
     segment: Segment,
     /// To write anywhere in it.
@@ -42,7 +43,7 @@ impl Spool {
         let file = OpenOptions::new().write(true).open(segment.path());
         let file =
             file.map_err(|e| Error::io(format!("`{}` cannot be written", segment.path().display()), e))?;
-        Ok(Held { segment, file, end: 0, reserved: 0, is_broken: false })
+        Ok(Held { spool: self.clone(), segment, file, end: 0, reserved: 0, is_broken: false })
     }
 }
 
@@ -55,7 +56,7 @@ impl Held {
     /// Keeps spans behind those that it holds: safe on disk when this returns. Those that are too long for it are not kept.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// When the spool is full or cannot be written.
     pub fn keep<'s>(&mut self, spans: impl IntoIterator<Item = &'s Span>, at: Timestamp) -> Result<bool> {
         let (mut lines, mut json) = (Vec::new(), Vec::new());
         for span in spans {
@@ -68,6 +69,9 @@ impl Held {
         }
         let length = lines.len() as u64;
         lines.extend_from_slice(record::END);
+        if self.room_for(&lines) > self.reserved {
+            self.spool.check_room()?;
+        }
         let written = self.write(&lines);
         self.is_broken |= written.is_err();
         written.map_err(|e| self.failed("written", e))?;
@@ -75,9 +79,13 @@ impl Held {
         Ok(true)
     }
 
+    /// How long the file has to be for them. So that its last byte is zero, that is more than is needed.
+    fn room_for(&self, lines: &[u8]) -> u64 {
+        self.end + lines.len() as u64 + 1
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        // So that its last byte is zero, there is more room than is needed.
-        let needed = self.end + lines.len() as u64 + 1;
+        let needed = self.room_for(lines);
         if needed > self.reserved {
             let more = (needed - self.reserved).next_multiple_of(ROOM_BYTES);
             let mut room = vec![0; usize::try_from(more).unwrap_or_default()];
