@@ -61,14 +61,18 @@ async fn known_spans(db: &mut SqliteConnection, prepared: &PreparedSpans) -> Res
                select unhex(j.value) as trace_id from json_each($1) j
                union
                select r.trace_id
+               -- In this order (`cross join` keeps it): the other way round SQLite reads all responses of an hour.
                from hour h
-               join json_each(h.keys) k
-               join otel_response r on r.hour = h.hour and r.response_key = k.value
+               cross join json_each(h.keys) k
+               cross join otel_response r on r.hour = h.hour and r.response_key = k.value
                -- A stub that answers with one id for all tells nothing by it.
                where (
                  select count(*)
                  from (
-                   select 1 from otel_response o where o.hour = h.hour and o.response_key = k.value limit 17)) <= 16
+                   select 1
+                   from otel_response o
+                   where o.hour = r.hour and o.response_key = r.response_key
+                   limit 17)) <= 16
              )
              select p.trace_id, p.part, p.spans
              from trace t
