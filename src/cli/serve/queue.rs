@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 
 /// How many spans go into one transaction, unless one request brings more. It follows how long transactions take: others want to
 /// write as well.
@@ -26,6 +27,9 @@ const FIRST_LIMIT: usize = 4096;
 const LEAST_LIMIT: usize = 256;
 const LONG: Duration = Duration::from_millis(600);
 const SHORT: Duration = Duration::from_millis(300);
+/// While this many come at a time, those that nobody waits for are held so long, that more of them go in together.
+const MANY: usize = 256;
+const LINGER: Duration = Duration::from_millis(100);
 /// How much of the memory that all requests may have may be held for one transaction, in KiB.
 const MAX_KIB: usize = 16 << 10;
 /// How many files are kept to be used again: of the transaction under way, of the one that is prepared, and of what comes.
@@ -48,6 +52,8 @@ pub(super) struct Batch {
     /// Those of the spans that are not in the files.
     pub waiting: Waiting,
     pub files: Files,
+    /// Since when there is something in it.
+    since: Option<Instant>,
     /// Whether what comes next does not go into it.
     is_full: bool,
 }
@@ -90,7 +96,13 @@ impl Batch {
         Room { spans: limit.saturating_sub(self.spans.len()), kib: MAX_KIB.saturating_sub(kib) }
     }
 
+    /// Until when it may be held: nobody waits for it.
+    fn lingers_until(&self) -> Option<Instant> {
+        self.since.filter(|_| self.waiting.is_empty()).map(|since| since + LINGER)
+    }
+
     fn add(&mut self, job: Job, is_safe: bool) {
+        self.since.get_or_insert_with(Instant::now);
         let start = self.spans.len();
         self.spans.extend(job.spans);
         match &mut self.files.share {
@@ -119,6 +131,8 @@ pub(super) struct Queue {
     under_way: Cell<usize>,
     limit: Cell<usize>,
     is_closed: Cell<bool>,
+    /// Whether many came last.
+    is_busy: Cell<bool>,
     /// Whether the spool could not be written last.
     is_broken: Cell<bool>,
     changed: Notify,
@@ -134,6 +148,7 @@ impl Queue {
             under_way: Cell::new(0),
             limit: Cell::new(FIRST_LIMIT),
             is_closed: Cell::new(false),
+            is_busy: Cell::new(false),
             is_broken: Cell::new(false),
             changed: Notify::new(),
         }
@@ -161,13 +176,11 @@ impl Queue {
         }
     }
 
-    /// Takes jobs in, for which there is room: to wait, or, while a transaction is under way, on disk, and answered.
+    /// Takes jobs in, for which there is room: to wait, or, while a transaction is under way or others are held, on disk, and answered.
     pub async fn put(&self, jobs: Vec<Job>, now: Timestamp) {
         let mut next = self.next.lock().await;
-        let (jobs, is_safe) = match self.under_way.get() {
-            0 => (jobs, false),
-            _ => self.hold(&mut next, jobs, now).await,
-        };
+        let is_held = self.under_way.get() > 0 || self.is_busy.get() && next.lingers_until().is_some();
+        let (jobs, is_safe) = if is_held { self.hold(&mut next, jobs, now).await } else { (jobs, false) };
         if is_safe {
             self.metrics.held(jobs.iter().map(|job| job.spans.len() as u64).sum());
         }
@@ -210,25 +223,38 @@ impl Queue {
         (jobs, is_safe)
     }
 
-    /// What the next transaction takes: as soon as none is under way, and before that once no more fits. None when nothing is left
-    /// and nothing comes any more. [`Queue::done`] must follow.
+    /// What the next transaction takes: as soon as none is under way, a little later while much comes that nobody waits for, and before
+    /// that once no more fits. None when nothing is left and nothing comes any more. [`Queue::done`] must follow.
     pub async fn next(&self) -> Option<Batch> {
         loop {
             let changed = self.changed.notified();
             let mut next = self.next.lock().await;
-            let is_time = self.under_way.get() == 0 || next.is_full || self.is_closed.get();
-            if is_time && !next.spans.is_empty() {
-                let batch = std::mem::take(&mut *next);
-                self.under_way.set(self.under_way.get() + 1);
+            let is_closed = self.is_closed.get();
+            if next.spans.is_empty() {
                 drop(next);
+                if is_closed {
+                    return None;
+                }
+                changed.await;
+                continue;
+            }
+            let lingers_until =
+                next.lingers_until().filter(|until| self.is_busy.get() && *until > Instant::now());
+            let is_time = self.under_way.get() == 0 && lingers_until.is_none();
+            if is_time || next.is_full || is_closed {
+                let batch = std::mem::take(&mut *next);
+                drop(next);
+                self.is_busy.set(batch.spans.len() >= MANY);
+                self.under_way.set(self.under_way.get() + 1);
                 self.changed.notify_waiters();
                 return Some(batch);
             }
-            if self.is_closed.get() && next.spans.is_empty() {
-                return None;
-            }
             drop(next);
-            changed.await;
+            match lingers_until {
+                // Woken early or not: it is looked at again.
+                Some(until) => drop(tokio::time::timeout_at(until, changed).await),
+                None => changed.await,
+            }
         }
     }
 

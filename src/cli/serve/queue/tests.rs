@@ -127,3 +127,29 @@ fn transactions_get_neither_long_nor_small() {
     }
     assert_eq!(queue.limit.get(), LEAST_LIMIT);
 }
+
+#[tokio::test]
+async fn while_much_comes_that_nobody_waits_for_more_of_it_goes_in_together() {
+    let home = tempfile::tempdir().unwrap();
+    let memory = Arc::new(Semaphore::new(10_000));
+    let queue = Queue::new(spool(home.path(), 1 << 30), Arc::default());
+    let (first, _) = job(&memory, MANY, 1);
+    put(&queue, first).await;
+    let first = queue.next().await.unwrap();
+    let (second, _) = job(&memory, 1, 1);
+    put(&queue, second).await;
+    queue.done(first.files, true);
+    // None is under way, and what comes is held all the same.
+    assert!(queue.next().now_or_never().is_none());
+    let (third, answer) = job(&memory, 2, 1);
+    put(&queue, third).await;
+    assert!(matches!(answer.await, Ok(Ok(()))));
+    let both = queue.next().await.unwrap();
+    assert_eq!((both.spans.len(), both.files.spans()), (3, 3));
+    queue.done(both.files, true);
+    // Those were few: what meets an idle ledger waits for it again, and is written at once.
+    let (last, mut answer) = job(&memory, 1, 1);
+    put(&queue, last).await;
+    assert!(answer.try_recv().is_err());
+    assert!(queue.next().now_or_never().is_some());
+}
