@@ -61,7 +61,7 @@ pub(super) struct Batch {
 /// Spans of a batch on disk, and the memory that all of it takes.
 #[derive(Default)]
 pub(super) struct Files {
-    files: Vec<Held>,
+    held: Vec<Held>,
     /// How many spans are in them.
     spans: u64,
     share: Option<OwnedSemaphorePermit>,
@@ -194,7 +194,7 @@ impl Queue {
 
     /// Writes jobs to the spool. When that cannot be, they wait for the ledger.
     async fn hold(&self, next: &mut Batch, jobs: Vec<Job>, now: Timestamp) -> (Vec<Job>, bool) {
-        let used = next.files.files.pop_if(|file| file.has_room());
+        let used = next.files.held.pop_if(|file| file.has_room());
         let file = used.or_else(|| self.spare.borrow_mut().pop());
         let spool = self.spool.clone();
         let holding = tokio::task::spawn_blocking(move || {
@@ -211,7 +211,7 @@ impl Queue {
             // They are not answered, and come again.
             return (Vec::new(), false);
         };
-        next.files.files.extend(file);
+        next.files.held.extend(file);
         let is_safe = *kept.as_ref().unwrap_or(&false);
         if let Err(error) = &kept
             && !self.is_broken.get()
@@ -271,7 +271,7 @@ impl Queue {
     /// A batch is in the ledger; or its files are left to whoever delivers the spool.
     pub fn done(&self, files: Files, is_in_ledger: bool) {
         self.metrics.not_held(files.spans);
-        for file in files.files.into_iter().filter(|_| is_in_ledger) {
+        for file in files.held.into_iter().filter(|_| is_in_ledger) {
             match file.done() {
                 Ok(file) => self.spare.borrow_mut().extend(file),
                 Err(error) => left_behind(&error),
