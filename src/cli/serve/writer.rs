@@ -171,10 +171,11 @@ impl<'c> Writer<'c> {
         let outcome = tokio::time::timeout(PATIENCE, recording).await;
         let outcome = outcome.unwrap_or_else(|_| Err(no_answer(PATIENCE)));
         let spans = into_spans(prepared);
+        let time = started.elapsed();
+        // One that failed may have been too large for a slow ledger.
+        self.queue.pace(spans.len(), if outcome.is_ok() { time } else { PATIENCE });
         let outcome = outcome.map(|(taken, refused)| {
-            let time = started.elapsed();
             self.metrics.taken(&taken, time);
-            self.queue.pace(spans.len(), time);
             for (place, error) in refused {
                 self.metrics.read(1, 0);
                 let span = &spans[place];

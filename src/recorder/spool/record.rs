@@ -159,7 +159,7 @@ mod tests {
         let (mut bytes, events) = three();
         let length = bytes.len();
         bytes.extend_from_slice(END);
-        bytes.extend_from_slice(&bytes[length / 3 + 2..length].to_vec());
+        bytes.extend_from_within(length / 3 + 2..length);
         assert_eq!(read(&bytes), (events, 0));
         // Other bytes that are nothing hide nothing.
         let (bytes, events) = three();
