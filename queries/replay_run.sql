@@ -18,7 +18,9 @@ select
   p.purged_at,
   case when x.body is not null then x.redacted_at else p.redacted_at end as redacted_at,
   x.body,
-  o.body as output_body
+  p.output_sha256,
+  o.body as output_body,
+  o.redacted_at as output_redacted_at
 from (
   select c.run_id, c.call_id, c.step_id, c.called_at, c.agent, c.provider, c.model, c.operation, true as has_call
   from llm_call c

@@ -3,6 +3,7 @@
 
 alter table llm_call_prompt add column output_sha256 bytea check (octet_length(output_sha256) = 32);
 create index llm_call_prompt_output on llm_call_prompt (output_sha256) where output_sha256 is not null;
+create index prompt_text_recorded_at on prompt_text (recorded_at);
 comment on column llm_call_prompt.output_sha256 is 'SHA-256 of the canonical JSON of the messages that the model answered with; null where they are not kept.';
 comment on table prompt_text is 'Exact text captured by pipelines that render elsewhere, and of answers that are kept, once per content.';
 
@@ -32,10 +33,11 @@ create trigger llm_call_prompt_only_marked before update on llm_call_prompt
 create function refuse_unless_withdrawn() returns trigger
 language plpgsql set search_path from current as $$
 begin
-  if exists (
-    select 1
-    from withdrawn_call w
-    where w.run_id = old.run_id and w.call_id = old.call_id and w.prompt = to_jsonb(old) - 'inputs') then
+  if not exists (select 1 from llm_call c where c.run_id = old.run_id and c.call_id = old.call_id)
+     and exists (
+       select 1
+       from withdrawn_call w
+       where w.run_id = old.run_id and w.call_id = old.call_id and w.prompt = to_jsonb(old) - 'inputs') then
     return old;
   end if;
   raise exception '% is append-only: % is refused', tg_table_name, lower(tg_op)
@@ -59,6 +61,32 @@ begin
   end if;
   return old;
 end $$;
+
+create function keep_texts(text_sha256 bytea[], body text[], redacted_at timestamptz[], sent_at timestamptz) returns void
+language sql security definer set search_path from current as $$
+  -- A text that comes redacted replaces the one that came before: what it forbids is not stored beside it.
+  insert into prompt_text as t (text_sha256, body, recorded_at, redacted_at)
+  select distinct on (u.text_sha256) u.text_sha256, u.body, keep_texts.sent_at, u.redacted_at
+  from unnest(keep_texts.text_sha256, keep_texts.body, keep_texts.redacted_at) as u (text_sha256, body, redacted_at)
+  where u.body is not null
+  order by u.text_sha256, u.redacted_at nulls last
+  on conflict (text_sha256) do update
+  set body = excluded.body, redacted_at = excluded.redacted_at
+  where t.redacted_at is null and excluded.redacted_at is not null
+$$;
+
+comment on function keep_texts is 'Keeps texts under the digests of what they were, also those that no call is recorded with yet.';
+
+create function purged_texts(run_id uuid[], call_id uuid[])
+returns table (text_sha256 bytea, output_sha256 bytea, purged_at timestamptz)
+language sql stable security definer set search_path from current as $$
+  select p.text_sha256, p.output_sha256, p.purged_at
+  from unnest(purged_texts.run_id, purged_texts.call_id) as u (run_id, call_id)
+  join llm_call_prompt p on p.run_id = u.run_id and p.call_id = u.call_id
+  where p.purged_at is not null
+$$;
+
+comment on function purged_texts is 'The digests of what was sent and answered in these calls, where retention dropped the texts, and when.';
 
 drop function record_prompt_rows(
   uuid[], uuid[], uuid[], timestamptz[], text[], text[], bytea[], text[], text[], timestamptz[], timestamptz[]);
@@ -173,27 +201,21 @@ begin
 
   -- Purging excludes this statement, so that a text it finds cannot go before we are done.
   if cardinality(array_remove(record_prompt_rows.body || record_prompt_rows.output_body, null)) > 0 then
-    -- A text that comes redacted replaces the one that came before: what it forbids is not stored beside it.
-    insert into prompt_text as t (text_sha256, body, redacted_at)
-    select distinct on (u.text_sha256) u.text_sha256, u.body, u.redacted_at
+    perform keep_texts(
+      array_agg(u.text_sha256), array_agg(u.body),
+      -- Of a prompt and its answer only one may have been redacted.
+      array_agg(case when u.text_sha256 <> sha256(convert_to(u.body, 'UTF8')) then u.redacted_at end),
+      (select max(v) from unnest(record_prompt_rows.sent_at) v))
     from (
-      select
-        t.text_sha256, t.body,
-        -- Of a prompt and its answer only one may have been redacted.
-        case when t.text_sha256 <> sha256(convert_to(t.body, 'UTF8')) then t.redacted_at end as redacted_at
-      from (
-        select u.*
-        from unnest(digests, record_prompt_rows.body, record_prompt_rows.redacted_at)
-             with ordinality as u (text_sha256, body, redacted_at, place)
-        union all
-        select u.*
-        from unnest(output_digests, record_prompt_rows.output_body, record_prompt_rows.redacted_at)
-             with ordinality as u (text_sha256, body, redacted_at, place)) t
-      where t.body is not null and t.place = any (fresh)) u
-    order by u.text_sha256, u.redacted_at nulls last
-    on conflict (text_sha256) do update
-    set body = excluded.body, redacted_at = excluded.redacted_at
-    where t.redacted_at is null and excluded.redacted_at is not null;
+      select o.text_sha256, o.body, o.redacted_at
+      from unnest(digests, record_prompt_rows.body, record_prompt_rows.redacted_at)
+           with ordinality as o (text_sha256, body, redacted_at, place)
+      where o.body is not null and o.place = any (fresh)
+      union all
+      select o.text_sha256, o.body, o.redacted_at
+      from unnest(output_digests, record_prompt_rows.output_body, record_prompt_rows.redacted_at)
+           with ordinality as o (text_sha256, body, redacted_at, place)
+      where o.body is not null and o.place = any (fresh)) u;
   end if;
 
   insert into llm_call_prompt (
@@ -243,10 +265,20 @@ begin
     returning p.text_sha256, p.output_sha256
   )
   select count(*), array_agg(text_sha256) || array_agg(output_sha256) into calls, digests from purged;
+  if calls = 0 then
+    -- Those that no call needs, for it was withdrawn, or another report of it counted.
+    select array_agg(t.text_sha256) into digests
+    from (
+      select t.text_sha256
+      from prompt_text t
+      where t.recorded_at < purge_inputs.before
+        and not exists (select 1 from llm_call_prompt p where p.text_sha256 = t.text_sha256 and p.purged_at is null)
+        and not exists (select 1 from llm_call_prompt p where p.output_sha256 = t.text_sha256 and p.purged_at is null)
+      order by t.recorded_at
+      limit purge_inputs.at_most) t;
+  end if;
   delete from prompt_text t
-  where (t.text_sha256 = any (digests)
-         -- Those that no call needs any more, for it was withdrawn.
-         or calls = 0 and t.recorded_at < purge_inputs.before)
+  where t.text_sha256 = any (digests)
     and not exists (
       select 1 from llm_call_prompt p where p.text_sha256 = t.text_sha256 and p.purged_at is null)
     and not exists (
@@ -260,7 +292,11 @@ language plpgsql security definer set search_path from current set timezone to '
 #variable_conflict use_column
 declare
   withdrawn integer;
+  gone_runs uuid[];
+  gone_calls uuid[];
 begin
+  -- As purging does, before what was sent is touched.
+  lock table prompt_text in row exclusive mode;
   perform 1 from pipeline_run r where r.run_id = any (withdraw_calls.run_id) order by r.run_id for update;
   insert into withdrawn_call (run_id, call_id, call, prompt, reason, withdrawn_at, withdrawn_by)
   select
@@ -320,13 +356,17 @@ begin
   join pipeline_run r on r.run_id = s.run_id
   having count(*) > 0;
 
+  with gone as (
+    delete from llm_call c
+    using unnest(withdraw_calls.run_id, withdraw_calls.call_id) as u (run_id, call_id)
+    where c.run_id = u.run_id and c.call_id = u.call_id
+    returning c.run_id, c.call_id
+  )
+  select count(*), array_agg(run_id), array_agg(call_id) into withdrawn, gone_runs, gone_calls from gone;
+  -- Calls in an archive are not withdrawn, and keep what was sent.
   delete from llm_call_prompt p
-  using unnest(withdraw_calls.run_id, withdraw_calls.call_id) as u (run_id, call_id), llm_call c
-  where p.run_id = u.run_id and p.call_id = u.call_id and c.run_id = u.run_id and c.call_id = u.call_id;
-  delete from llm_call c
-  using unnest(withdraw_calls.run_id, withdraw_calls.call_id) as u (run_id, call_id)
-  where c.run_id = u.run_id and c.call_id = u.call_id;
-  get diagnostics withdrawn = row_count;
+  using unnest(gone_runs, gone_calls) as u (run_id, call_id)
+  where p.run_id = u.run_id and p.call_id = u.call_id;
   return withdrawn;
 end $$;
 
@@ -336,7 +376,7 @@ declare
 begin
   execute format('revoke all on all functions in schema %s from public', ledger);
   if exists (select 1 from pg_roles where rolname = 'asmm_writer') then
-    grant execute on function record_prompt_rows to asmm_writer;
+    grant execute on function record_prompt_rows, keep_texts, purged_texts to asmm_writer;
   end if;
   if exists (select 1 from pg_roles where rolname = 'asmm_reader') then
     grant select (output_sha256) on llm_call_prompt to asmm_reader;

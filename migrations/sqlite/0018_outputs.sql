@@ -3,6 +3,7 @@
 
 alter table llm_call_prompt add column output_sha256 blob check (length(output_sha256) = 32);
 create index llm_call_prompt_output on llm_call_prompt (output_sha256) where output_sha256 is not null;
+create index prompt_text_recorded_at on prompt_text (recorded_at);
 
 alter table withdrawn_call add column prompt text check (json_valid(prompt));
 
@@ -27,12 +28,17 @@ end;
 
 drop trigger llm_call_prompt_no_delete;
 create trigger llm_call_prompt_no_delete before delete on llm_call_prompt
-when not exists (
-  select 1
-  from withdrawn_call
-  where run_id = old.run_id and call_id = old.call_id and prompt is not null
-    and prompt ->> 'text_sha256' is nullif(lower(hex(old.text_sha256)), '')
-    and prompt ->> 'output_sha256' is nullif(lower(hex(old.output_sha256)), '')) begin
+when exists (select 1 from llm_call where run_id = old.run_id and call_id = old.call_id)
+  or not exists (
+    select 1
+    from withdrawn_call
+    where run_id = old.run_id and call_id = old.call_id
+      and prompt ->> 'text_sha256' is nullif(lower(hex(old.text_sha256)), '')
+      and prompt ->> 'output_sha256' is nullif(lower(hex(old.output_sha256)), '')
+      and prompt ->> 'sent_at' is old.sent_at
+      and prompt ->> 'sanitisation' is old.sanitisation
+      and prompt ->> 'purged_at' is old.purged_at
+      and prompt ->> 'redacted_at' is old.redacted_at) begin
   select raise(abort, 'llm_call_prompt is append-only: delete is refused');
 end;
 

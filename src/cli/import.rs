@@ -7,7 +7,7 @@ use crate::intake::lines::Lines;
 use crate::intake::native::{self, Line};
 use crate::intake::traces::{self, TraceOptions};
 use crate::intake::{Complaints, in_one_line};
-use crate::recorder::Door;
+use crate::recorder::{Door, size_of_texts};
 use crate::store::{ARCHIVED_CALLS, Recorded, Restored, Store};
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
@@ -125,7 +125,10 @@ struct Sink {
 
 impl Sink {
     fn give(&mut self, line: u64, found: Line) -> Result<()> {
-        self.bytes += if let Line::Other { json, .. } = &found { json.len() } else { 0 };
+        self.bytes += match &found {
+            Line::Other { json, .. } => json.len(),
+            Line::Event(event) => size_of_texts(event),
+        };
         self.chunk.push((line, found));
         if self.chunk.len() >= CHUNK || self.bytes >= CHUNK_BYTES { self.send() } else { Ok(()) }
     }

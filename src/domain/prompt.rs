@@ -46,6 +46,20 @@ impl Sanitisation {
     }
 }
 
+impl Sanitisation {
+    /// Of two, which is more of a concern: the higher.
+    #[must_use]
+    pub const fn concern(self) -> u8 {
+        match self {
+            Self::Clean => 0,
+            Self::Redacted => 1,
+            Self::RawAllowed => 2,
+            Self::Unscanned => 3,
+            Self::Exposed => 4,
+        }
+    }
+}
+
 impl TryFrom<String> for Sanitisation {
     type Error = Error;
 

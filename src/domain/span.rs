@@ -207,6 +207,10 @@ impl Span {
             required_name("response_id", response_id)?;
         }
         if let Some(prompt) = &report.prompt {
+            if prompt.version.is_some() || prompt.inputs.is_some() {
+                return Err(Error::input("`prompt` of a span has a `version` or `inputs`")
+                    .hint("a span tells texts; its `prompt_version` says which version was used"));
+            }
             prompt.check(now).map_err(|e| e.at("`prompt`"))?;
         }
         report.decided.iter().try_for_each(|event| event.check(now).map_err(|e| e.at("`decided`")))?;
@@ -223,12 +227,11 @@ impl Span {
     #[must_use]
     pub fn without_texts(&self) -> Cow<'_, Self> {
         let has_texts = |report: &Report| report.prompt.as_ref().is_some_and(|prompt| prompt.has_texts());
-        if !self.report.as_ref().is_some_and(|report| has_texts(report) || !report.decided.is_empty()) {
+        if !self.report.as_ref().is_some_and(has_texts) {
             return Cow::Borrowed(self);
         }
         let mut span = self.clone();
         if let Some(report) = &mut span.report {
-            report.decided.clear();
             report.prompt = report.prompt.take().map(|prompt| Box::new(prompt.without_texts()));
         }
         Cow::Owned(span)

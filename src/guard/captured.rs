@@ -6,7 +6,7 @@ use super::policy::Ruling;
 use super::redact::{Outcome, Tokens, sanitise};
 use super::{Finding, Group, Tier};
 use crate::domain::{CallPrompt, Decision, Sanitisation};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::prompt::Content;
 use chrono::NaiveDate;
 use serde_json::{Map, Value};
@@ -98,6 +98,9 @@ fn rule(guard: &Guard, only_secrets: bool, finding: &Finding) -> Ruling {
     guard.policy.ruling(finding)
 }
 
+/// The most values that are found in what was sent in a call: what holds more is a list of them, which takes its time.
+const MAX_FOUND: usize = 2000;
+
 /// Keys of messages that name no value.
 const PLAIN_KEYS: [&str; 6] = ["", "content", "text", "role", "type", "arguments"];
 
@@ -151,6 +154,13 @@ impl Walk<'_> {
             outcomes.retain(|outcome| outcome.finding.group == Group::Secret);
         }
         self.decisions.note(place, text, outcomes, (false, true));
+        if self.decisions.all().len() > MAX_FOUND {
+            return Err(Error::new(
+                ErrorKind::Guard,
+                format!("the text holds more than {MAX_FOUND} different values that the guard finds"),
+            )
+            .hint("record its digest alone"));
+        }
         Ok(clean)
     }
 
@@ -158,6 +168,9 @@ impl Walk<'_> {
     fn named(&mut self, key: &str, text: String, outcomes: &mut Vec<Outcome>) -> Result<String> {
         let head = format!("{key}: ");
         let whole = format!("{head}{text}");
+        if self.guard.scanner.scan(&whole)?.iter().all(|finding| finding.range.start < head.len()) {
+            return Ok(text);
+        }
         let rule = |finding: &Finding| {
             if finding.range.start < head.len() {
                 return Ruling::new(Decision::Report, "it is the key");

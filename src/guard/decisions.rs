@@ -1,14 +1,15 @@
 //! What was decided about a text, gathered: the evidence that is logged and recorded.
 
 use super::redact::Outcome;
-use super::{Finding, Group, Tier, rules_sha256};
+use super::{Group, Tier, rules_sha256};
 use crate::domain::{CallId, Decision, Digest, GuardEvent, RunId, Sanitisation, Timestamp};
 use crate::error::{Error, ErrorKind};
+use std::collections::HashMap;
 use std::fmt;
 use uuid::Uuid;
 
 /// Where something was found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// In the value of this variable.
     Input(String),
@@ -74,7 +75,11 @@ pub struct Decided {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decisions {
     all: Vec<Decided>,
+    /// Where each of them is, by what makes it one.
+    places: HashMap<Key, usize>,
 }
+
+type Key = (Place, &'static str, Digest, Decision);
 
 /// What an event says beside the decision.
 #[derive(Debug, Clone, Default)]
@@ -121,12 +126,14 @@ impl Decisions {
         (is_expected, counted): (bool, bool),
     ) {
         for outcome in outcomes {
-            let line_column = outcome.is_in_original.then(|| outcome.finding.line_column(text));
-            let known = self.find(place, &outcome.finding, outcome.fingerprint, outcome.ruling.decision);
-            if let Some(known) = known {
+            let (detector, decision) = (outcome.finding.detector, outcome.ruling.decision);
+            let key = (place.clone(), detector, outcome.fingerprint, decision);
+            if let Some(known) = self.places.get(&key).and_then(|known| self.all.get_mut(*known)) {
                 known.findings = known.findings.saturating_add(u32::from(counted));
                 continue;
             }
+            self.places.insert(key, self.all.len());
+            let line_column = outcome.is_in_original.then(|| outcome.finding.line_column(text));
             self.all.push(Decided {
                 place: place.clone(),
                 detector: outcome.finding.detector,
@@ -148,21 +155,6 @@ impl Decisions {
         self.note(place, text, vec![outcome], (false, false));
     }
 
-    fn find(
-        &mut self,
-        place: &Place,
-        finding: &Finding,
-        fingerprint: Digest,
-        decision: Decision,
-    ) -> Option<&mut Decided> {
-        self.all.iter_mut().find(|known| {
-            known.place == *place
-                && known.detector == finding.detector
-                && known.fingerprint == fingerprint
-                && known.decision == decision
-        })
-    }
-
     /// Changes every decision that `from` names: what was sent already can be neither blocked nor unsent.
     pub(super) fn restate(&mut self, from: Decision, to: Decision, reason: &str) {
         for one in self.all.iter_mut().filter(|one| one.decision == from) {
@@ -172,6 +164,9 @@ impl Decisions {
                 one.token = None;
             }
         }
+        let key = |one: &Decided| (one.place.clone(), one.detector, one.fingerprint, one.decision);
+        // Of two that are the same now the first counts.
+        self.places = self.all.iter().enumerate().rev().map(|(place, one)| (key(one), place)).collect();
     }
 
     /// What was to be redacted is left as it is, and reported.

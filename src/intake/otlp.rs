@@ -118,7 +118,7 @@ impl How {
     ) -> Option<Box<CallPrompt>> {
         match self.texts {
             Texts::Drop => None,
-            Texts::Keep => texts::of(&report.operation, attributes, events, self.now),
+            Texts::Keep => texts::of(&report.operation, attributes, events),
         }
     }
 }

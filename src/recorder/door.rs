@@ -3,10 +3,10 @@
 
 use crate::clock::Clock;
 use crate::domain::{
-    CallPrompt, Digest, Event, GuardEvent, RunId, Sanitisation, SentPrompt, Span, Timestamp,
+    CallId, CallPrompt, Digest, Event, GuardEvent, RunId, Sanitisation, SentPrompt, Span, Timestamp,
 };
 use crate::error::{ErrorKind, Result};
-use crate::guard::{About, Guard, Policy, mask_secrets};
+use crate::guard::{About, Decisions, Guard, Policy, mask_secrets};
 use crate::prompt::Content;
 use crate::settings;
 use crate::store::{NewVersion, Store};
@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use uuid::Uuid;
 
 /// A guard that is set up when the first text comes: a pipeline that sends none pays nothing for it.
 #[derive(Clone)]
@@ -48,28 +49,38 @@ impl LazyGuard {
         if let Some(conversation) = &mut span.conversation {
             *conversation = mask_secrets(conversation);
         }
-        if !has_unseen_text(span) {
+        if !has_text(span) {
             return;
         }
-        let (run_id, call_id, sent_at) = (RunId(span.trace_id), span.own_call_id(), span.started_at);
+        let trace_id = span.trace_id;
         let Some(report) = &mut span.report else { return };
         let Some(prompt) = report.prompt.take() else { return };
-        let sent = SentPrompt { run_id, call_id, step_id: None, sent_at, prompt: *prompt };
-        let looked = self.get().and_then(|guard| looked_at(guard, &sent, None, now));
+        // Which call it is shows only when all of its spans are known: decisions get their run and their call then.
+        let (run_id, call_id) = (RunId(Uuid::nil()), CallId(Uuid::nil()));
+        let sent = SentPrompt { run_id, call_id, step_id: None, sent_at: span.started_at, prompt: *prompt };
+        let looked = self.get().and_then(|guard| {
+            let (prompt, decisions) = looked_at(guard, &sent, None, now)?;
+            // What is redacted may be longer than what it was.
+            prompt.check(now)?;
+            decisions.log(&About::default(), true);
+            let about = About { run_id: Some(run_id), call_id: Some(call_id), prompt: None };
+            Ok((prompt, decisions.events(&about, guard.policy_sha256(), moment(&sent, now))))
+        });
         let (prompt, decided) = looked.unwrap_or_else(|error| {
             // A text that nobody can look at is not stored; that there was one is.
-            tracing::warn!("a call of trace `{}`: only digests are recorded: {error}", run_id.0.simple());
+            tracing::warn!("a call of trace `{}`: only digests are recorded: {error}", trace_id.simple());
             (sent.prompt.without_texts(), Vec::new())
         });
         report.prompt = Some(Box::new(prompt));
-        report.decided = decided;
+        let of_no_call = |event| GuardEvent { run_id: None, call_id: None, ..event };
+        report.decided.extend(decided.into_iter().map(of_no_call));
     }
 }
 
-/// Whether a span brings a text that nobody has looked at.
-fn has_unseen_text(span: &Span) -> bool {
+/// Whether a span brings a text. Nobody's word that it was looked at is taken: secrets are never stored.
+fn has_text(span: &Span) -> bool {
     let prompt = span.report.as_ref().and_then(|report| report.prompt.as_ref());
-    prompt.is_some_and(|prompt| prompt.has_texts() && prompt.sanitisation == Sanitisation::Unscanned)
+    prompt.is_some_and(|prompt| prompt.has_texts())
 }
 
 /// What was sent and answered as it may be stored, and what was decided about it. Texts that are redacted keep the digests of what
@@ -79,7 +90,7 @@ fn looked_at(
     sent: &SentPrompt,
     content: Option<&Content>,
     now: Timestamp,
-) -> Result<(CallPrompt, Vec<GuardEvent>)> {
+) -> Result<(CallPrompt, Decisions)> {
     let examined = guard.examine(&sent.prompt, content, sent.sent_at.to_utc().date_naive())?;
     let mut prompt = sent.prompt.clone();
     if let Some(redacted) = examined.redacted {
@@ -92,11 +103,7 @@ fn looked_at(
         };
     }
     prompt.sanitisation = examined.sanitisation;
-    let about =
-        About { run_id: Some(sent.run_id), call_id: Some(sent.call_id), prompt: prompt.version.clone() };
-    examined.decisions.log(&about, true);
-    let events = examined.decisions.events(&about, guard.policy_sha256(), moment(sent, now));
-    Ok((prompt, events))
+    Ok((prompt, examined.decisions))
 }
 
 /// The door for texts from outside.
@@ -116,7 +123,7 @@ impl Door {
     pub fn is_for(event: &Event) -> bool {
         match event {
             Event::Run(run) => !run.labels.is_empty(),
-            Event::Span(span) => span.conversation.is_some() || has_unseen_text(span),
+            Event::Span(span) => span.conversation.is_some() || has_text(span),
             Event::Call(call) => {
                 call.prompt.as_ref().is_some_and(|sent| sent.sanitisation == Sanitisation::Unscanned)
             }
@@ -207,12 +214,17 @@ impl Door {
             None => None,
         };
         let guard = self.guard.get()?;
-        match looked_at(guard, sent, content.as_ref(), self.clock.now()) {
-            Ok((mut prompt, decided)) => {
+        let now = self.clock.now();
+        match looked_at(guard, sent, content.as_ref(), now) {
+            Ok((mut prompt, decisions)) => {
                 if prompt.redacted_at.is_some() && prompt.text_sha256.is_none() {
                     prompt.text_sha256 = digest(store, sent).await?;
                 }
-                Ok((prompt, decided.into_iter().map(Event::Guard).collect()))
+                let (run_id, call_id) = (Some(sent.run_id), Some(sent.call_id));
+                let about = About { run_id, call_id, prompt: prompt.version.clone() };
+                decisions.log(&about, true);
+                let events = decisions.events(&about, guard.policy_sha256(), moment(sent, now));
+                Ok((prompt, events.into_iter().map(Event::Guard).collect()))
             }
             Err(error) => {
                 // A text that nobody can look at is not stored; that it was sent is.

@@ -75,6 +75,7 @@ pub use headers::Carrier;
 pub use metrics::Metrics;
 pub(crate) use metrics::Report;
 pub use prompts::{Prompt, RenderedPrompt};
+pub(crate) use queue::size_of_texts;
 pub use receipt::Receipt;
 pub use reserve::{Reservation, ReserveBuilder};
 pub use run::{Run, RunBuilder};

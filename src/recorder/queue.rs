@@ -143,10 +143,21 @@ fn size_of_event(event: &Event) -> usize {
         Event::Run(run) => run.labels.iter().map(|(name, text)| name.len() + text.len() + 100).sum(),
         Event::Step(step) => step.step.len() + step.agent.len(),
         Event::Guard(event) => event.reason.len(),
-        Event::Span(span) => size_of_val(span.as_ref()) + 500,
+        Event::Span(span) => size_of_val(span.as_ref()) + 500 + size_of_texts(event),
         Event::Finish(_) | Event::FinishStep(_) => 0,
     };
     size_of::<Event>() + rest
+}
+
+/// About how many bytes of memory the texts of what was sent and answered take.
+pub(crate) fn size_of_texts(event: &Event) -> usize {
+    let prompt = match event {
+        Event::Call(call) => call.prompt.as_deref(),
+        Event::Prompt(sent) => Some(&sent.prompt),
+        Event::Span(span) => span.report.as_ref().and_then(|report| report.prompt.as_deref()),
+        _ => None,
+    };
+    prompt.map_or(0, size_of_prompt)
 }
 
 fn size_of_prompt(prompt: &crate::domain::CallPrompt) -> usize {

@@ -51,7 +51,7 @@ impl Store {
                 Store::Sqlite(s) => s.purge_some(before).await?,
             };
             all += purged;
-            if purged.calls == 0 {
+            if purged == Purged::default() {
                 return Ok(all);
             }
         }
@@ -91,25 +91,37 @@ impl SqliteStore {
         .bind(PURGE_AT_ONCE)
         .fetch_all(&mut *tx)
         .await?;
-        let distinct: BTreeSet<String> =
-            digests.iter().flat_map(|(text, output)| [text, output]).flatten().map(Digest::hex).collect();
+        let due: Vec<Digest> = match digests.as_slice() {
+            // Those that no call needs, for it was withdrawn, or another report of it counted.
+            [] => {
+                sqlx::query_scalar(
+                    "select t.text_sha256
+                     from prompt_text t
+                     where t.recorded_at < $1
+                       and not exists (
+                         select 1 from llm_call_prompt p where p.text_sha256 = t.text_sha256 and p.purged_at is null)
+                       and not exists (
+                         select 1 from llm_call_prompt p where p.output_sha256 = t.text_sha256 and p.purged_at is null)
+                     order by t.recorded_at
+                     limit $2",
+                )
+                .bind(before)
+                .bind(PURGE_AT_ONCE)
+                .fetch_all(&mut *tx)
+                .await?
+            }
+            purged => purged.iter().flat_map(|(text, output)| [text, output]).flatten().copied().collect(),
+        };
+        let distinct: BTreeSet<String> = due.iter().map(Digest::hex).collect();
         let texts = sqlx::query(
             "delete from prompt_text
-             where (text_sha256 in (select unhex(j.value) from json_each($1) j)
-                    -- Those that no call needs any more, for it was withdrawn.
-                    or $2 and recorded_at < $3)
+             where text_sha256 in (select unhex(j.value) from json_each($1) j)
                and not exists (
-                 select 1
-                 from llm_call_prompt p
-                 where p.text_sha256 = prompt_text.text_sha256 and p.purged_at is null)
+                 select 1 from llm_call_prompt p where p.text_sha256 = prompt_text.text_sha256 and p.purged_at is null)
                and not exists (
-                 select 1
-                 from llm_call_prompt p
-                 where p.output_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
+                 select 1 from llm_call_prompt p where p.output_sha256 = prompt_text.text_sha256 and p.purged_at is null)",
         )
         .bind(json!(distinct).to_string())
-        .bind(digests.is_empty())
-        .bind(before)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -5,7 +5,7 @@
 
 use super::{PromptVersion, Store, VersionEntry, on_pool};
 use crate::domain::{CallId, Digest, RunId, Sanitisation, StepId, Timestamp};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::prompt::Content;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -134,8 +134,12 @@ pub struct ReplayedCall {
     pub messages: Option<Vec<Value>>,
     /// Whether they are what was sent.
     pub verdict: Verdict,
-    /// What was answered, where that is kept: redacted, if the guard found something in it.
+    /// The digest of what was answered, where answers are kept.
+    pub output_sha256: Option<Digest>,
+    /// What was answered, where it could be given back.
     pub output: Option<Vec<Value>>,
+    /// Whether that is what was answered; none where answers are not kept.
+    pub output_verdict: Option<Verdict>,
 }
 
 #[derive(FromRow)]
@@ -157,7 +161,9 @@ struct Row {
     purged_at: Option<Timestamp>,
     redacted_at: Option<Timestamp>,
     body: Option<String>,
+    output_sha256: Option<Digest>,
     output_body: Option<String>,
+    output_redacted_at: Option<Timestamp>,
 }
 
 /// A run's calls, one after the other; see [`Store::replay`].
@@ -245,10 +251,14 @@ fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> 
             (Some(messages), verdict)
         }
     };
-    let output = row.output_body.as_deref().map(serde_json::from_str).transpose().map_err(|error| {
-        Error::input(format!("what was answered in call `{}` is no JSON: {error}", row.call_id))
-            .hint("it was changed past the ledger; `asmm doctor` names all such calls")
-    })?;
+    let (output, output_verdict) = answered(&row);
+    // What was answered is recorded with what was sent: a call is not exact when either was changed.
+    let verdict = match &output_verdict {
+        Some(changed @ (Verdict::Mismatch { .. } | Verdict::Broken { .. })) if verdict.is_verified() => {
+            changed.clone()
+        }
+        _ => verdict,
+    };
     Ok(ReplayedCall {
         call_id: row.call_id,
         step_id: row.step_id,
@@ -266,8 +276,31 @@ fn replayed(row: Row, version: Option<Arc<UsedPrompt>>) -> Result<ReplayedCall> 
         sanitisation: row.sanitisation.map(Sanitisation::try_from).transpose()?,
         messages,
         verdict,
+        output_sha256: row.output_sha256,
         output,
+        output_verdict,
     })
+}
+
+/// What was answered as the ledger has it now, and whether that is what it was.
+fn answered(row: &Row) -> (Option<Vec<Value>>, Option<Verdict>) {
+    let Some(stored) = row.output_sha256 else { return (None, None) };
+    let Some(body) = &row.output_body else {
+        let verdict = row.purged_at.map_or(Verdict::DigestOnly, |at| Verdict::Purged { at });
+        return (None, Some(verdict));
+    };
+    let found = Digest::of(body);
+    match serde_json::from_str(body) {
+        Err(error) => (None, Some(Verdict::Broken { why: format!("the answer is no JSON: {error}") })),
+        Ok(output) => {
+            let verdict = match row.output_redacted_at {
+                Some(at) => Verdict::Redacted { at },
+                None if found == stored => Verdict::Verified,
+                None => Verdict::Mismatch { found },
+            };
+            (Some(output), Some(verdict))
+        }
+    }
 }
 
 /// The messages as the ledger has them now, and their digest.

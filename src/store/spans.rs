@@ -14,13 +14,13 @@ use super::record::MAX_BATCH;
 use super::sent::SentRow;
 use super::{Recorded, Store};
 use crate::domain::{
-    Call, CallId, GuardEvent, Resolved, RunId, Span, SpanId, SpanRun, StartStep, Status, StepId, Timestamp,
-    resolve,
+    Call, CallId, Digest, GuardEvent, Resolved, RunId, SentPrompt, Span, SpanId, SpanRun, StartStep, Status,
+    StepId, Timestamp, resolve,
 };
 use crate::error::{Error, Result};
 use kept::{Kept, Known, Packer};
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 /// Why a call is withdrawn.
@@ -63,6 +63,8 @@ struct Change {
     recorded: Vec<Call>,
     /// What the guard decided about texts of these calls.
     decided: Vec<GuardEvent>,
+    /// The texts that came, whether or not a call is recorded with them.
+    texts: Vec<SentRow>,
     runs: BTreeMap<RunId, SpanRun>,
     steps: Vec<StartStep>,
 }
@@ -105,7 +107,8 @@ impl Change {
             .flatten()
             .collect();
         let kept = Kept::of(fresh.iter().copied(), &known.parts, &mut Packer::new()?)?;
-        Ok(Self { new: fresh.len() as u64, kept, withdrawn, recorded, decided, runs, steps })
+        let texts = texts_of(fresh.iter().copied())?;
+        Ok(Self { new: fresh.len() as u64, kept, withdrawn, recorded, decided, texts, runs, steps })
     }
 
     /// Spans that concern nothing that is known.
@@ -125,9 +128,15 @@ impl Change {
         self.decided.extend(resolved.decided.into_values().flatten());
     }
 
-    /// What was sent and answered in the calls.
-    fn prompts(&self) -> Result<Vec<SentRow>> {
-        self.recorded.iter().filter_map(Call::sent_prompt).map(|sent| SentRow::of(&sent)).collect()
+    /// What was sent and answered in the calls; `purged` are digests of texts that were purged.
+    fn prompts(&self, purged: &HashMap<Digest, Timestamp>) -> Result<Vec<SentRow>> {
+        let sent = self.recorded.iter().filter_map(Call::sent_prompt);
+        sent.map(|sent| {
+            let mut row = SentRow::of(&sent)?;
+            row.stay_purged(purged);
+            Ok(row)
+        })
+        .collect()
     }
 
     /// Those that are over: whose root is known.
@@ -137,6 +146,27 @@ impl Change {
             .filter_map(|(run_id, run)| run.end.map(|(status, at)| (*run_id, status, at)))
             .collect()
     }
+}
+
+/// Purged texts by their digests: of a call's prompt and its answer, and when they were purged.
+fn by_digest(purged: Vec<(Option<Digest>, Option<Digest>, Timestamp)>) -> HashMap<Digest, Timestamp> {
+    let each = purged.into_iter().flat_map(|(sent, answered, at)| [(sent, at), (answered, at)]);
+    each.filter_map(|(digest, at)| Some((digest?, at))).collect()
+}
+
+/// The texts that spans bring.
+fn texts_of<'s>(spans: impl IntoIterator<Item = &'s Span>) -> Result<Vec<SentRow>> {
+    let with_text = spans.into_iter().filter_map(|span| {
+        let prompt = span.report.as_ref()?.prompt.as_deref().filter(|prompt| prompt.has_texts())?;
+        Some(SentPrompt {
+            run_id: RunId(span.trace_id),
+            call_id: span.own_call_id(),
+            step_id: None,
+            sent_at: span.started_at,
+            prompt: prompt.clone(),
+        })
+    });
+    with_text.map(|sent| SentRow::of(&sent)).collect()
 }
 
 /// The steps that these calls name.

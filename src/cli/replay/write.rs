@@ -178,7 +178,9 @@ impl Writer {
         match &replayed.other {
             None => {
                 let answered = call.output.iter().flatten().map(role_and_content);
-                let answered = answered.map(|(role, content)| (format!("{role} (answered)"), content));
+                let verdict = call.output_verdict.as_ref().map(ToString::to_string).unwrap_or_default();
+                let answered =
+                    answered.map(|(role, content)| (format!("{role}, answered: {verdict}"), content));
                 let messages = call.messages.iter().flatten().map(role_and_content).chain(answered);
                 let messages: Vec<(String, String)> = messages.collect();
                 let all = messages.iter().map(|(role, content)| (role.as_str(), content.as_str()));
@@ -263,6 +265,8 @@ fn object(replayed: &Replayed, verdicts_only: bool) -> Value {
         "prompt_digest": version.map(|v| v.digest),
         "text_sha256": call.text_sha256,
         "sanitisation": call.sanitisation,
+        "output_sha256": call.output_sha256,
+        "output_verdict": call.output_verdict.as_ref().map(Verdict::code),
         "verdict": call.verdict.code(),
         "reason": Some(call.verdict.to_string()).filter(|_| !call.verdict.is_verified()),
     });

@@ -177,7 +177,9 @@ impl Limits {
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let plain = if form.is_gzip { gunzip(&body, limit)? } else { body };
-            let held = hold(&memory, plain.len())?;
+            // Texts that are kept are there twice for a while: as they came, and as values.
+            let times = if how.texts == Texts::Keep { 3 } else { 1 };
+            let held = hold(&memory, plain.len().saturating_mul(times))?;
             let mut spans = otlp::read(&plain, (signal, form.encoding), how.texts, now)
                 .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
             spans.spans.iter_mut().for_each(|span| how.guard.look_at_span(span, now));

@@ -13,8 +13,9 @@
 
 use super::groups::{Place, Spans};
 use super::{Report, Span};
-use crate::domain::{Call, CallId, GuardEvent, RunId, StartStep, Status, StepId, Timestamp};
+use crate::domain::{Call, CallId, CallPrompt, GuardEvent, RunId, StartStep, Status, StepId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
 
 /// What spans mean.
 #[derive(Debug, Default, PartialEq)]
@@ -65,6 +66,54 @@ pub fn resolve<'s>(spans: impl IntoIterator<Item = &'s Span>) -> Resolved {
     }
     spans.complete(&mut resolved.runs);
     resolved
+}
+
+/// What was sent and answered in a call, and what the guard decided about it.
+#[derive(Default)]
+struct Told<'s> {
+    prompt: Option<Box<CallPrompt>>,
+    decided: Vec<&'s GuardEvent>,
+}
+
+impl<'s> Told<'s> {
+    fn of(sent: Option<&'s Report>, answered: Option<&'s Report>) -> Self {
+        let is_one = sent.zip(answered).is_some_and(|(sent, answered)| std::ptr::eq(sent, answered));
+        let reports = || sent.into_iter().chain(answered.filter(|_| !is_one));
+        let prompts = || reports().filter_map(|report| report.prompt.as_deref());
+        if reports().next().is_none() {
+            return Self::default();
+        }
+        let (of_sent, of_answered) =
+            (sent.and_then(|r| r.prompt.as_ref()), answered.and_then(|r| r.prompt.as_ref()));
+        let prompt = CallPrompt {
+            text_sha256: of_sent.and_then(|prompt| prompt.text_sha256),
+            messages: of_sent.and_then(|prompt| prompt.messages.clone()),
+            output_sha256: of_answered.and_then(|prompt| prompt.output_sha256),
+            output: of_answered.and_then(|prompt| prompt.output.clone()),
+            sanitisation: prompts()
+                .map(|prompt| prompt.sanitisation)
+                .max_by_key(|state| state.concern())
+                .unwrap_or_default(),
+            redacted_at: prompts().filter_map(|prompt| prompt.redacted_at).min(),
+            ..CallPrompt::default()
+        };
+        let decided = reports().flat_map(|report| &report.decided).collect();
+        Self { prompt: Some(Box::new(prompt)), decided }
+    }
+
+    /// The decisions as those about a call: the same one of the same call is the same event, however often it is told.
+    fn decided_in(&self, run_id: RunId, call_id: CallId) -> Vec<GuardEvent> {
+        let of_call = |event: &&GuardEvent| {
+            let name = format!("{} {} {}", run_id.0, call_id.0, event.event_id);
+            GuardEvent {
+                event_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+                run_id: Some(run_id),
+                call_id: Some(call_id),
+                ..(*event).clone()
+            }
+        };
+        self.decided.iter().map(of_call).collect()
+    }
 }
 
 impl<'s> Spans<'s> {
@@ -118,7 +167,7 @@ impl<'s> Spans<'s> {
         of_run.started_at = of_run.started_at.min(started_at);
         of_run.conversation = of_run.conversation.take().or(conversation);
         let step = self.step(group, run_id, &agent);
-        let told = self.told(group);
+        let mut told = self.told(group);
         let call = Call {
             run_id,
             call_id,
@@ -134,15 +183,10 @@ impl<'s> Spans<'s> {
             outcome: self.outcome(group),
             response_id: response_id.map(str::to_owned),
             pipeline: None,
-            prompt: told.and_then(|report| report.prompt.clone()),
+            prompt: told.prompt.take(),
         };
-        if let Some(report) = told.filter(|report| !report.decided.is_empty()) {
-            let of_call = |event: &GuardEvent| GuardEvent {
-                run_id: Some(run_id),
-                call_id: Some(call_id),
-                ..event.clone()
-            };
-            resolved.decided.insert((run_id, call_id), report.decided.iter().map(of_call).collect());
+        if !told.decided.is_empty() {
+            resolved.decided.insert((run_id, call_id), told.decided_in(run_id, call_id));
         }
         if let Some(step) = step {
             resolved.steps.entry((run_id, step.step_id)).or_insert(step);
@@ -160,15 +204,20 @@ impl<'s> Spans<'s> {
         answered.chain(asked).find(|name| !name.is_empty()).unwrap_or("unknown")
     }
 
-    /// The report that says most of what was sent and answered; of equal ones the innermost, which is nearest to the provider.
-    fn told(&self, group: &[Place]) -> Option<&'s Report> {
-        let said = |place: &Place| {
-            let report = self.report(*place)?;
-            let prompt = report.prompt.as_ref()?;
-            let says = (prompt.text_sha256.is_some(), prompt.output_sha256.is_some());
-            Some((says, self.ancestors(*place).count(), *place))
+    /// What was sent, and what was answered: each as the innermost report says that says it, which is nearest to the provider.
+    fn told(&self, group: &[Place]) -> Told<'s> {
+        let innermost = |says: fn(&CallPrompt) -> bool| {
+            let saying = group.iter().filter(|place| {
+                self.report(**place)
+                    .and_then(|report| report.prompt.as_ref())
+                    .is_some_and(|prompt| says(prompt))
+            });
+            let place = saying.max_by_key(|place| (self.ancestors(**place).count(), **place))?;
+            self.report(*place)
         };
-        group.iter().filter_map(said).max().and_then(|(_, _, place)| self.report(place))
+        let sent = innermost(|prompt| prompt.text_sha256.is_some());
+        let answered = innermost(|prompt| prompt.output_sha256.is_some());
+        Told::of(sent, answered)
     }
 
     /// The step that a call belongs to: the one that is named, or the span that says which prompt version it uses.

@@ -5,7 +5,7 @@
 //! | `codex.sse_event` of kind `response.completed` | Codex | input with the cache, output with reasoning |
 //! | `claude_code.api_request`, `claude_code.api_error` | Claude Code | input without the cache |
 //! | `gemini_cli.api_response`, `gemini_cli.api_error` | Gemini CLI | input with the cache, thoughts beside the output |
-//! | any other with `gen_ai.usage.…`, or with texts that are to be kept | OpenTelemetry's events | as on spans; another report of the span it is in |
+//! | any other with `gen_ai.usage.…` | OpenTelemetry's events | as on spans; another report of the span it is in |
 //!
 //! An event is taken as a span without a length, whose id is made of what it says: sent again, it is the same.
 
@@ -29,8 +29,9 @@ pub(super) fn read(
         _ => "",
     };
     let named = Some(record.event_name.as_str()).filter(|name| !name.is_empty());
-    let name = named.or_else(|| attributes.text(&["event.name"])).unwrap_or(body);
-    let mut is_error = false;
+    let named = named.or_else(|| attributes.text(&["event.name"]));
+    let name = named.unwrap_or(body);
+    let (mut is_error, mut is_emitters_own) = (false, true);
     let report = match name.rsplit('.').next().unwrap_or_default() {
         "sse_event" if is_of("codex", name, scope) => {
             if attributes.text(&["event.kind"]) != Some("response.completed") {
@@ -49,18 +50,53 @@ pub(super) fn read(
             failed(&attributes, "google")
         }
         _ => match report::of_span(&attributes, name, scope, unknown_usage) {
-            Some(report) => match how.texts_of(&report, &record.attributes, &[]) {
-                None if report.usage.is_none() => return Ok(None),
-                prompt => Ok(Report { prompt, ..report }),
-            },
-            None => return Ok(None),
+            Some(report) if report.usage.is_some() => {
+                is_emitters_own = false;
+                Ok(report)
+            }
+            _ => return Ok(None),
         },
     };
     let report = report.unwrap_or_else(|_| {
         *unknown_usage += 1;
         Report { model: model(&attributes), operation: "chat".to_owned(), ..Report::default() }
     });
-    span(record, (name, scope, is_error), (&attributes, resource), report).map(Some)
+    let mut span = span(record, (name, scope, is_error), (&attributes, resource), report)?;
+    if !is_emitters_own && named.is_none() {
+        // A body may be any text: it is looked at, and not kept.
+        span.name.clear();
+    }
+    if let Some(report) = &mut span.report {
+        report.prompt = how.texts_of(report, &record.attributes, &[]);
+    }
+    Ok(Some(span))
+}
+
+/// What an event's id is made of: all that a report said when ids were first made that way, so that they stay.
+fn told(report: &Report) -> String {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "it is written by Debug")]
+    struct Report<'r> {
+        provider: &'r str,
+        model: &'r str,
+        asked_model: &'r str,
+        operation: &'r str,
+        service_tier: &'r str,
+        response_id: Option<&'r str>,
+        usage: Option<TokenUsage>,
+        is_outer: bool,
+    }
+    let told = Report {
+        provider: &report.provider,
+        model: &report.model,
+        asked_model: &report.asked_model,
+        operation: &report.operation,
+        service_tier: &report.service_tier,
+        response_id: report.response_id.as_deref(),
+        usage: report.usage,
+        is_outer: report.is_outer,
+    };
+    format!("{told:?}")
 }
 
 /// Names have their emitter before a dot, or the scope says it.
@@ -90,7 +126,7 @@ fn span(
         crate::domain::RunId::derived(&["otel-log", scope, conversation.unwrap_or(&own)]).0
     });
     let request = attributes.text(&["request_id"]).unwrap_or_default();
-    let said = format!("{trace_id}\n{nanos}\n{name}\n{request}\n{report:?}");
+    let said = format!("{trace_id}\n{nanos}\n{name}\n{request}\n{}", told(&report));
     let digest = Digest::of(&said).0;
     let (id, _) = digest.split_first_chunk().ok_or_else(|| Error::input("no digest"))?;
     let length = attributes.count("duration_ms").filter(|ms| *ms < 86_400_000).unwrap_or(0);

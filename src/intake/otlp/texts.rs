@@ -10,13 +10,13 @@
 //! | Langfuse, `MLflow`, `OpenInference` | `langfuse.observation.input`, `mlflow.spanInputs`, `input.value` | `langfuse.observation.output`, `mlflow.spanOutputs`, `output.value` |
 //!
 //! The first that is there counts. Messages become those of a chat request, `role` and `content`: a text keeps every character of
-//! it, what stands around it is what the instrumentation made of the request.
+//! it, what stands around it is what the instrumentation made of the request. Where an attribute holds no messages, all of it is one
+//! text.
 
 mod parts;
 
 use super::proto::{Event, KeyValue, Value as Told};
-use crate::domain::{CallPrompt, Digest, Sanitisation, Timestamp};
-use crate::error::Result;
+use crate::domain::{CallPrompt, Digest, MAX_TEXT_BYTES, Sanitisation, canonical_json};
 use parts::{as_chat, without_wrappers};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -32,61 +32,68 @@ pub enum Texts {
 
 /// How deep values may lie in each other.
 const MAX_DEPTH: usize = 16;
+/// The most values in a text that is read as JSON: each takes many times as much in memory.
+const MAX_VALUES: usize = 50_000;
+/// The most messages of a call.
+const MAX_MESSAGES: usize = 10_000;
 
-/// What was sent and answered, not looked at yet. None if the span says nothing of it. What is too large to be kept is
-/// its digest.
-pub(super) fn of(
-    operation: &str,
-    attributes: &[KeyValue],
-    events: &[Event],
-    now: Timestamp,
-) -> Option<Box<CallPrompt>> {
+/// What was sent and answered, not looked at yet. None if the span says nothing of it. Of what is too large to be kept, or cannot be
+/// stored, there is the digest alone.
+pub(super) fn of(operation: &str, attributes: &[KeyValue], events: &[Event]) -> Option<Box<CallPrompt>> {
     let told = Attributes::of(attributes);
     let mut messages = told.sent();
     let mut output = told.answered();
+    let is_told = (!messages.is_empty(), !output.is_empty());
     for event in events {
         let of_event = Attributes::of(&event.attributes);
-        match event.name.as_str() {
-            "gen_ai.client.inference.operation.details" => {
-                messages = Some(messages).filter(|all| !all.is_empty()).unwrap_or_else(|| of_event.sent());
-                output = Some(output).filter(|all| !all.is_empty()).unwrap_or_else(|| of_event.answered());
-            }
-            "gen_ai.content.prompt" if messages.is_empty() => messages = of_event.sent(),
-            "gen_ai.content.completion" if output.is_empty() => output = of_event.answered(),
-            "gen_ai.choice" => output.extend(of_event.message("assistant")),
+        let (mut sent, mut answered) = match event.name.as_str() {
+            "gen_ai.client.inference.operation.details" => (of_event.sent(), of_event.answered()),
+            "gen_ai.content.prompt" => (of_event.sent(), Vec::new()),
+            "gen_ai.content.completion" => (Vec::new(), of_event.answered()),
+            "gen_ai.choice" => (Vec::new(), of_event.message("assistant").into_iter().collect()),
             name => {
                 let role = name.strip_prefix("gen_ai.").and_then(|name| name.strip_suffix(".message"));
-                messages.extend(role.and_then(|role| of_event.message(role)));
+                (role.and_then(|role| of_event.message(role)).into_iter().collect(), Vec::new())
             }
+        };
+        if !is_told.0 {
+            messages.append(&mut sent);
+        }
+        if !is_told.1 {
+            output.append(&mut answered);
         }
     }
     if operation == "embeddings" {
         // Vectors are no texts.
         output.clear();
     }
-    let kept = |all: Vec<Value>| Some(all).filter(|all| !all.is_empty());
-    let prompt = CallPrompt {
-        messages: kept(messages),
-        output: kept(output),
-        sanitisation: Sanitisation::Unscanned,
-        ..CallPrompt::default()
-    };
-    if prompt.messages.is_none() && prompt.output.is_none() {
+    let (messages, text_sha256) = kept(messages);
+    let (output, output_sha256) = kept(output);
+    if text_sha256.is_none() && output_sha256.is_none() {
         return None;
     }
-    match with_digests(prompt).and_then(|prompt| prompt.check(now).map(|()| prompt)) {
-        Ok(prompt) => Some(Box::new(prompt)),
-        Err(error) => {
-            tracing::warn!("a text in a span is not kept: {error}");
-            None
-        }
-    }
+    let sanitisation = Sanitisation::Unscanned;
+    Some(Box::new(CallPrompt {
+        messages,
+        text_sha256,
+        output,
+        output_sha256,
+        sanitisation,
+        ..CallPrompt::default()
+    }))
 }
 
-fn with_digests(prompt: CallPrompt) -> Result<CallPrompt> {
-    let (sent, answered) = (prompt.stored_messages()?, prompt.stored_output()?);
-    let (text_sha256, output_sha256) = (sent.map(Digest::of), answered.map(Digest::of));
-    Ok(CallPrompt { text_sha256, output_sha256, ..prompt })
+/// Messages with the digest of how they are stored. What the ledger does not store, for its size or for what is in it, has the digest of
+/// how it came.
+fn kept(messages: Vec<Value>) -> (Option<Vec<Value>>, Option<Digest>) {
+    if messages.is_empty() {
+        return (None, None);
+    }
+    let mut prompt = CallPrompt { messages: Some(messages), ..CallPrompt::default() };
+    match prompt.stored_messages() {
+        Ok(Some(text)) => (prompt.messages.take(), Some(Digest::of(text))),
+        _ => (None, Some(Digest::of(Value::from(prompt.messages.take()).to_string()))),
+    }
 }
 
 /// Attributes that may hold texts.
@@ -103,12 +110,9 @@ impl<'a> Attributes<'a> {
     fn sent(&self) -> Vec<Value> {
         let mut messages = self.messages("gen_ai.input.messages", "user");
         if !messages.is_empty() {
-            let mut instructions = self.messages("gen_ai.system_instructions", "system");
-            if instructions.iter().all(|part| part.get("role").is_some_and(|role| role == "system")) {
-                instructions.append(&mut messages);
-                return instructions;
-            }
-            return messages;
+            let mut all = self.instructions();
+            all.append(&mut messages);
+            return all;
         }
         for list in ["gen_ai.prompt.", "llm.input_messages.", "llm.prompts."] {
             let messages = self.indexed(list, "user");
@@ -154,23 +158,52 @@ impl<'a> Attributes<'a> {
         found.unwrap_or_default()
     }
 
-    /// The messages in one attribute: a list, an object that has one, or a text.
+    /// The messages in one attribute: a list of them, one, what a request says of them; or all of it as the text of one.
     fn messages(&self, key: &str, role: &str) -> Vec<Value> {
-        match self.0.get(key).and_then(|told| value(told, 0)) {
-            None => Vec::new(),
-            Some(Value::Array(items)) => items.into_iter().filter_map(|item| as_chat(item, role)).collect(),
-            Some(Value::Object(mut object)) => match object.remove("messages") {
-                Some(Value::Array(items)) => {
-                    items.into_iter().filter_map(|item| as_chat(item, role)).collect()
+        let Some(told) = self.0.get(key) else { return Vec::new() };
+        let whole = || plain(told).and_then(|text| as_chat(text, role)).into_iter().collect();
+        let are_messages =
+            |items: &[Value]| items.len() <= MAX_MESSAGES && items.iter().all(parts::is_message);
+        match value(told, 0) {
+            Some(Value::Array(items)) if are_messages(&items) => {
+                items.into_iter().filter_map(|item| as_chat(item, role)).collect()
+            }
+            Some(Value::Object(mut request)) => {
+                let system = request.remove("system").filter(Value::is_string);
+                match (request.remove("messages"), request.remove("prompt")) {
+                    (Some(Value::Array(items)), None) if are_messages(&items) => {
+                        let system = system.map(|text| json!({"role": "system", "content": text}));
+                        system
+                            .into_iter()
+                            .chain(items.into_iter().filter_map(|item| as_chat(item, role)))
+                            .collect()
+                    }
+                    (None, Some(Value::String(text))) => {
+                        let system = system.map(|text| json!({"role": "system", "content": text}));
+                        system.into_iter().chain(as_chat(text.into(), role)).collect()
+                    }
+                    (None, None) => {
+                        let message = Value::Object(request);
+                        if system.is_none() && parts::is_message(&message) {
+                            return as_chat(message, role).into_iter().collect();
+                        }
+                        whole()
+                    }
+                    _ => whole(),
                 }
-                Some(other) => {
-                    object.insert("messages".to_owned(), other);
-                    as_chat(Value::Object(object), role).into_iter().collect()
-                }
-                None => as_chat(Value::Object(object), role).into_iter().collect(),
-            },
-            Some(other) => as_chat(other, role).into_iter().collect(),
+            }
+            _ => whole(),
         }
+    }
+
+    /// System instructions of `OpenTelemetry`: the parts of a message, without one around them.
+    fn instructions(&self) -> Vec<Value> {
+        let told = self.0.get("gen_ai.system_instructions").and_then(|told| value(told, 0));
+        let parts = match told {
+            Some(Value::Array(parts)) if parts.len() <= MAX_MESSAGES => parts,
+            _ => return self.messages("gen_ai.system_instructions", "system"),
+        };
+        as_chat(json!({"role": "system", "parts": parts}), "system").into_iter().collect()
     }
 
     /// Messages that lie in pieces under `LIST.N.…`.
@@ -202,11 +235,17 @@ impl<'a> Attributes<'a> {
         Some(Value::Object(message))
     }
 
-    /// A message that is the attributes of an event.
+    /// A message that is the attributes of an event; its content is what it is.
     fn message(&self, role: &str) -> Option<Value> {
-        let fields: Map<String, Value> =
-            self.0.iter().filter_map(|(key, told)| Some(((*key).to_owned(), value(told, 0)?))).collect();
-        let inner = fields.get("message").cloned().unwrap_or(Value::Object(fields));
+        let field = |(key, told): (&&str, &&Told)| {
+            let said = if *key == "content" { plain(told)? } else { value(told, 0)? };
+            Some(((*key).to_owned(), said))
+        };
+        let fields: Map<String, Value> = self.0.iter().filter_map(field).collect();
+        let inner = match fields.get("message") {
+            Some(Value::Object(inner)) => Value::Object(inner.clone()),
+            _ => Value::Object(fields),
+        };
         let says_something = ["content", "tool_calls", "parts"].iter().any(|key| inner.get(key).is_some());
         as_chat(inner, role).filter(|_| says_something)
     }
@@ -227,8 +266,11 @@ fn value(told: &Told, depth: usize) -> Option<Value> {
     }
     let inner = |told: &super::proto::AnyValue| told.value.as_ref().and_then(|told| value(told, depth + 1));
     Some(match told {
-        Told::Text(text) if depth == 0 && text.trim_start().starts_with(['[', '{']) => {
-            serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into())
+        Told::Text(text) if depth == 0 && is_worth_reading(text) => {
+            let read: Option<Value> = serde_json::from_str(text).ok();
+            // A number that programs do not agree on stays as it is written.
+            let is_exact = |read: &Value| canonical_json(read).is_ok();
+            read.filter(is_exact).unwrap_or_else(|| text.as_str().into())
         }
         Told::Text(text) => text.as_str().into(),
         Told::Bool(truth) => (*truth).into(),
@@ -242,6 +284,12 @@ fn value(told: &Told, depth: usize) -> Option<Value> {
             .collect(),
         Told::Bytes(_) => return None,
     })
+}
+
+/// Whether a text may be JSON, and of a size to be read.
+fn is_worth_reading(text: &str) -> bool {
+    let values = || memchr::memchr3_iter(b',', b'{', b'[', text.as_bytes()).count();
+    text.trim_start().starts_with(['[', '{']) && text.len() <= MAX_TEXT_BYTES && values() <= MAX_VALUES
 }
 
 /// Puts a value where a path leads: `tool_calls.0.name`. Numbers are places in a list, in the order in which they come.

@@ -1,10 +1,11 @@
 //! Taking spans in, in Postgres: the functions of `migrations/postgres/0015_spans.sql`.
 
 use super::kept::{Known, Part};
-use super::{MAX_ROUNDS, PreparedSpans, REASON, TakenSpans};
+use super::{MAX_ROUNDS, PreparedSpans, REASON, TakenSpans, by_digest};
 use crate::error::Result;
 use crate::store::record::MAX_BATCH;
 use crate::store::{PostgresStore, batch};
+use std::collections::HashMap;
 
 impl PostgresStore {
     pub(super) async fn take_spans(&self, prepared: &mut PreparedSpans) -> Result<Option<TakenSpans>> {
@@ -44,7 +45,15 @@ impl PostgresStore {
             .bind(kept.responses.iter().map(|(_, _, trace)| *trace).collect::<Vec<_>>())
             .execute(&mut *tx)
             .await?;
+        let mut purged = HashMap::new();
         if !change.withdrawn.is_empty() {
+            let texts =
+                sqlx::query_as("select text_sha256, output_sha256, purged_at from purged_texts($1, $2)")
+                    .bind(change.withdrawn.iter().map(|(run, _)| *run).collect::<Vec<_>>())
+                    .bind(change.withdrawn.iter().map(|(_, call)| *call).collect::<Vec<_>>())
+                    .fetch_all(&mut *tx)
+                    .await?;
+            purged = by_digest(texts);
             let withdrawn: i32 = sqlx::query_scalar("select withdraw_calls($1, $2, $3)")
                 .bind(change.withdrawn.iter().map(|(run, _)| *run).collect::<Vec<_>>())
                 .bind(change.withdrawn.iter().map(|(_, call)| *call).collect::<Vec<_>>())
@@ -76,8 +85,13 @@ impl PostgresStore {
         for part in change.recorded.chunks(MAX_BATCH) {
             taken.calls += batch::record(&mut tx, &part.iter().collect::<Vec<_>>()).await?;
         }
-        Self::record_prompts(&mut tx, &change.prompts()?).await?;
-        Self::record_guard_events(&mut tx, &change.decided).await?;
+        Self::keep_texts(&mut tx, &change.texts).await?;
+        for part in change.prompts(&purged)?.chunks(MAX_BATCH) {
+            Self::record_prompts(&mut tx, part).await?;
+        }
+        for part in change.decided.chunks(MAX_BATCH) {
+            Self::record_guard_events(&mut tx, part).await?;
+        }
         let ended = change.ended();
         if !ended.is_empty() {
             sqlx::query("select close_span_runs($1, $2, $3)")

@@ -3,8 +3,8 @@
 //! Spans whose traces share no response do not concern each other. They are resolved group by group as if nothing else were known
 //! of them, which is so for most; only groups that the ledger knows something of are resolved again, together with that.
 
-use super::Change;
 use super::kept::{Kept, Known, Packer, ResponseKey};
+use super::{Change, texts_of};
 use crate::domain::{Resolved, Span, SpanId, Timestamp, resolve};
 use crate::error::Result;
 use std::collections::{HashMap, HashSet};
@@ -111,6 +111,7 @@ impl PreparedSpans {
             return Ok(Err(unknown));
         }
         for group in alone {
+            change.texts.extend(texts_of(group.places.iter().map(|place| &self.spans[*place]))?);
             change.add(
                 group.places.len(),
                 std::mem::take(&mut group.resolved),

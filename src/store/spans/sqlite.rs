@@ -1,8 +1,8 @@
 //! Taking spans in, in SQLite: what Postgres does in functions, as statements.
 
 use super::kept::{Kept, Known, Part, ResponseKey, unpackable};
-use super::{MAX_ROUNDS, PreparedSpans, REASON, TakenSpans};
-use crate::domain::{FinishRun, RunId, SpanRun, Status, Timestamp};
+use super::{MAX_ROUNDS, PreparedSpans, REASON, TakenSpans, by_digest};
+use crate::domain::{CallId, Digest, FinishRun, RunId, SpanRun, Status, Timestamp};
 use crate::error::Result;
 use crate::store::record::MAX_BATCH;
 use crate::store::settle::settle_now_and_then;
@@ -10,7 +10,7 @@ use crate::store::sqlite::rows::Insert;
 use crate::store::{SqliteStore, sqlite};
 use serde_json::json;
 use sqlx::SqliteConnection;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
 
@@ -30,7 +30,9 @@ impl SqliteStore {
             return Ok(Some(taken));
         }
         keep_spans(&mut tx, &change.kept, now).await?;
+        let mut purged = HashMap::new();
         if !change.withdrawn.is_empty() {
+            purged = purged_texts(&mut tx, &change.withdrawn).await?;
             taken.withdrawn =
                 sqlite::withdraw::withdraw_calls(&mut tx, &change.withdrawn, REASON, now).await?;
         }
@@ -41,8 +43,13 @@ impl SqliteStore {
         for part in change.recorded.chunks(MAX_BATCH) {
             taken.calls += sqlite::calls::record_calls(&mut tx, &self.prices, part, now).await?;
         }
-        Self::record_prompts(&mut tx, &change.prompts()?).await?;
-        Self::record_guard_events(&mut tx, &change.decided).await?;
+        Self::keep_texts(&mut tx, change.texts.iter()).await?;
+        for part in change.prompts(&purged)?.chunks(MAX_BATCH) {
+            Self::record_prompts(&mut tx, part).await?;
+        }
+        for part in change.decided.chunks(MAX_BATCH) {
+            Self::record_guard_events(&mut tx, part).await?;
+        }
         close_runs(&mut tx, &change.ended(), now).await?;
         tx.commit().await?;
         Ok(Some(taken))
@@ -102,6 +109,25 @@ fn by_hour(keys: &[ResponseKey]) -> Result<String> {
         }
     }
     serde_json::to_string(&hours).map_err(|e| unpackable(&e))
+}
+
+/// As `purged_texts` of Postgres.
+async fn purged_texts(
+    db: &mut SqliteConnection,
+    calls: &[(RunId, CallId)],
+) -> Result<HashMap<Digest, Timestamp>> {
+    let keys: Vec<_> =
+        calls.iter().map(|(run, call)| [sqlite::calls::hex(run.0), sqlite::calls::hex(call.0)]).collect();
+    let purged: Vec<(Option<Digest>, Option<Digest>, Timestamp)> = sqlx::query_as(
+        "select p.text_sha256, p.output_sha256, p.purged_at
+         from json_each($1) j
+         join llm_call_prompt p on p.run_id = unhex(j.value ->> 0) and p.call_id = unhex(j.value ->> 1)
+         where p.purged_at is not null",
+    )
+    .bind(json!(keys).to_string())
+    .fetch_all(db)
+    .await?;
+    Ok(by_digest(purged))
 }
 
 fn hex_list(ids: &[Uuid]) -> String {

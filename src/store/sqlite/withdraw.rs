@@ -59,20 +59,20 @@ pub(in crate::store) async fn withdraw_calls(
     let calls = rows.into_iter().map(RecordedCall::try_from).collect::<Result<Vec<_>>>()?;
     discount_calls(db, &calls, now).await?;
     sqlx::query(
-        "delete from llm_call_prompt
-         where (run_id, call_id) in (
-           select c.run_id, c.call_id
-           from json_each($1) j
-           join llm_call c on c.run_id = unhex(j.value ->> 0) and c.call_id = unhex(j.value ->> 1))",
-    )
-    .bind(&keys)
-    .execute(&mut *db)
-    .await?;
-    sqlx::query(
         "delete from llm_call
          where (run_id, call_id) in (select unhex(j.value ->> 0), unhex(j.value ->> 1) from json_each($1) j)",
     )
     .bind(&keys)
+    .execute(&mut *db)
+    .await?;
+    // Calls in an archive are not withdrawn, and keep what was sent.
+    let withdrawn: Vec<_> =
+        calls.iter().map(|call| [hex(call.call.run_id.0), hex(call.call.call_id.0)]).collect();
+    sqlx::query(
+        "delete from llm_call_prompt
+         where (run_id, call_id) in (select unhex(j.value ->> 0), unhex(j.value ->> 1) from json_each($1) j)",
+    )
+    .bind(json!(withdrawn).to_string())
     .execute(db)
     .await?;
     Ok(calls.len() as u64)

@@ -48,6 +48,9 @@ fn recorded_bodies_say_what_was_sent() {
                 })
                 .collect();
             assert_eq!(without, dropped, "{file}");
+            let mut calls = super::calls(&spans);
+            calls.iter_mut().for_each(|call| call.prompt = None);
+            assert_eq!(calls, super::calls(&dropped), "{file}");
             of_both.push(spans);
         }
         assert_eq!(of_both[0], of_both[1], "{name}");
@@ -217,32 +220,93 @@ fn events_of_a_span_tell_texts_too() {
     }
 }
 
-/// An event of the log that has the texts alone is another report of the span it is in.
-#[test]
-fn an_event_of_the_log_may_have_the_texts_alone() {
-    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
-    let body = json!({"resourceLogs": [{"scopeLogs": [{"scope": {"name": "test"}, "logRecords": [{
+fn of_log(attributes: &Value, more: &Value, texts: Texts) -> Vec<Span> {
+    let attributes: Vec<Value> = attributes
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| json!({"key": key, "value": {"stringValue": value}}))
+        .collect();
+    let mut record = json!({
         "timeUnixNano": "1795370000500000000",
         "traceId": "0af7651916cd43dd8448eb211c80319c",
         "spanId": "0000000000000001",
-        "eventName": "gen_ai.client.inference.operation.details",
-        "attributes": [
-            text("gen_ai.operation.name", "chat"),
-            text("gen_ai.request.model", "gpt-4o"),
-            text("gen_ai.input.messages", "[{\"role\":\"user\",\"content\":\"a\"}]"),
-        ],
-    }]}]}]});
-    let of_log = |texts| {
-        read(body.to_string().as_bytes(), (Signal::Logs, Encoding::Json), texts, now()).unwrap().spans
+        "attributes": attributes,
+    });
+    for (key, value) in more.as_object().unwrap() {
+        record[key] = value.clone();
+    }
+    let body =
+        json!({"resourceLogs": [{"scopeLogs": [{"scope": {"name": "test"}, "logRecords": [record]}]}]});
+    read(body.to_string().as_bytes(), (Signal::Logs, Encoding::Json), texts, now()).unwrap().spans
+}
+
+/// What is counted, and under which id, does not depend on whether texts are kept.
+#[test]
+fn texts_of_log_events_change_no_call() {
+    let event = json!({"eventName": "gen_ai.client.inference.operation.details"});
+    let mut attributes = json!({
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.input.messages": "[{\"role\":\"user\",\"content\":\"a\"}]",
+    });
+    // Without usage it is no report of a call, also if it has texts.
+    for texts in [Texts::Drop, Texts::Keep] {
+        assert_eq!(of_log(&attributes, &event, texts), []);
+    }
+    attributes["gen_ai.usage.input_tokens"] = "5".into();
+    let dropped = of_log(&attributes, &event, Texts::Drop);
+    let kept = of_log(&attributes, &event, Texts::Keep);
+    // The id that it had before there were texts, so that nothing is counted again.
+    assert_eq!(dropped[0].span_id.to_string(), "dfb068c1bb902bc4");
+    assert_eq!(kept[0].span_id, dropped[0].span_id);
+    assert_eq!(json!(prompt(&kept[0]).unwrap().messages), json!([{"role": "user", "content": "a"}]));
+}
+
+/// A body may be any text: it names no span.
+#[test]
+fn the_body_of_a_log_event_is_not_kept() {
+    let attributes = json!({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": "5"});
+    let spans = of_log(&attributes, &json!({"body": {"stringValue": "my password is hunter2"}}), Texts::Keep);
+    assert_eq!((spans.len(), spans[0].name.as_str()), (1, ""));
+}
+
+/// What was sent may be told by one report of a call, and what was answered by another.
+#[test]
+fn each_side_is_taken_from_whoever_tells_it() {
+    let call = |more: Value| {
+        let mut attributes = json!({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m",
+            "gen_ai.response.id": "r1", "gen_ai.usage.input_tokens": 5});
+        attributes.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        attributes
     };
-    assert_eq!(of_log(Texts::Drop), []);
-    let mut spans = of_log(Texts::Keep);
-    spans.extend(kept(&of_spans(&[json!({"attributes": {
-        "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 5}})])));
-    let calls = super::calls(&spans);
+    let outer = json!({"attributes": call(json!({"gen_ai.input.messages": "[{\"role\":\"user\",\"content\":\"a\"}]"}))});
+    let inner = json!({"parentSpanId": "0000000000000001",
+        "attributes": call(json!({"gen_ai.output.messages": "[{\"role\":\"assistant\",\"content\":\"b\"}]"}))});
+    let calls = super::calls(&kept(&of_spans(&[outer, inner])));
     assert_eq!(calls.len(), 1);
-    assert_eq!(calls[0].usage.unwrap().input, 5);
-    assert_eq!(json!(calls[0].prompt.as_ref().unwrap().messages), json!([{"role": "user", "content": "a"}]));
+    let prompt = calls[0].prompt.as_ref().unwrap();
+    assert_eq!(json!(prompt.messages), json!([{"role": "user", "content": "a"}]));
+    assert_eq!(json!(prompt.output), json!([{"role": "assistant", "content": "b"}]));
+}
+
+/// A text keeps every character, whatever it looks like.
+#[test]
+fn what_only_looks_like_json_stays_as_it_is() {
+    let whole = |attributes: Value| json!(of_call(&attributes, &Value::Null).unwrap().messages);
+    for text in [
+        r#"{ "b": 1.50,  "a": 2 }"#,
+        // No two programs agree on this number.
+        r#"[{"role": "user", "content": 0.30000000000000004}]"#,
+        r#"[1, 2]"#,
+        &format!("[{}0]", "0,".repeat(1 << 20)),
+    ] {
+        assert_eq!(whole(json!({"input.value": text})), json!([{"role": "user", "content": text}]));
+    }
+    let event = json!([{"name": "gen_ai.user.message", "attributes": [
+        {"key": "content", "value": {"stringValue": "{\"b\":  1}"}}]}]);
+    let kept = of_call(&json!({}), &json!({"events": event})).unwrap();
+    assert_eq!(json!(kept.messages), json!([{"role": "user", "content": "{\"b\":  1}"}]));
 }
 
 #[test]
@@ -252,11 +316,16 @@ fn what_is_no_text_or_too_large_leaves_the_call_alone() {
         json!({"gen_ai.input.messages": "[]", "gen_ai.prompt.x": "y", "gen_ai.prompt.1": "z", "input.value": ""}),
         json!({"gen_ai.input.messages": {"arrayValue": {}}}),
         json!({"ai.prompt.messages": {"bytesValue": "AAAA"}}),
-        // Larger than what is kept of a call.
-        json!({"input.value": "x".repeat(5 << 20)}),
     ];
     for attributes in none {
         assert!(of_call(&attributes, &Value::Null).is_none());
+    }
+    // Of what cannot be stored the digest says that there was something; the other side is kept.
+    for text in ["x".repeat(5 << 20), "a\u{0}b".to_owned()] {
+        let kept = of_call(&json!({"input.value": text, "output.value": "b"}), &Value::Null).unwrap();
+        assert!(kept.messages.is_none() && kept.text_sha256.is_some());
+        assert_eq!(json!(kept.output), json!([{"role": "assistant", "content": "b"}]));
+        kept.check(now()).unwrap();
     }
     // Paths that contradict each other, and deep ones.
     let path = format!("gen_ai.prompt.0.{}", "a.".repeat(5000));

@@ -2,6 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+/// Whether a value is a message.
+pub(super) fn is_message(told: &Value) -> bool {
+    told.get("role").is_some_and(Value::is_string) || told.get("parts").is_some_and(Value::is_array)
+}
+
 /// A message with a role; none of what says nothing. What names no role is said by `role`.
 pub(super) fn as_chat(told: Value, role: &str) -> Option<Value> {
     let mut message = match told {
