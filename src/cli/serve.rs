@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -112,11 +112,6 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
         let _ = end.send(true);
         outcome
     };
-    let stopping = async {
-        wait_for_signal().await?;
-        let _ = end.send(true);
-        Ok::<(), Error>(())
-    };
     let mut ending = ended.clone();
     let housekeeping = async {
         tokio::select! {
@@ -126,14 +121,15 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
     };
     let serving = async { tokio::join!(accepting, writer.run(), housekeeping).0 };
     tokio::pin!(serving);
+    let mut signals = Signals::watched()?;
     tokio::select! {
         outcome = &mut serving => outcome?,
-        outcome = stopping => {
-            outcome?;
+        () = signals.next() => {
+            let _ = end.send(true);
             say("asmm serve: ending; requests that came are still answered");
             tokio::select! {
                 outcome = &mut serving => outcome?,
-                outcome = wait_for_signal() => outcome?,
+                () = signals.next() => {}
             }
         }
     }
@@ -167,15 +163,24 @@ fn token(args: &ServeArgs) -> Result<Option<String>> {
     Ok(Some(token))
 }
 
-async fn wait_for_signal() -> Result<()> {
-    let unwatched = |error| Error::io("signals cannot be waited for", error);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// What tells it to end. One that comes while nobody waits is not lost.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn watched() -> Result<Self> {
+        let watch = |kind| signal(kind).map_err(|error| Error::io("signals cannot be waited for", error));
+        Ok(Self { interrupt: watch(SignalKind::interrupt())?, terminate: watch(SignalKind::terminate())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Takes connections until the end is said, and then waits for those that are being answered.
