@@ -90,7 +90,10 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
     let address = listener.local_addr().map_err(|error| Error::io("the server has no address", error))?;
 
     let (writer, sender) = Writer::new(ctx)?;
-    match writer.ledger().await {
+    let opened = writer.ledger().await;
+    // Before it says that it listens: whoever hears that may tell it to end.
+    let mut signals = Signals::watched()?;
+    match opened {
         Ok(store) => say(&format!("asmm serve: http://{address} into {}", store.shown())),
         Err(error) if error.is_of_the_ledger() => {
             say(&format!("warning: {error}"));
@@ -121,7 +124,6 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
     };
     let serving = async { tokio::join!(accepting, writer.run(), housekeeping).0 };
     tokio::pin!(serving);
-    let mut signals = Signals::watched()?;
     tokio::select! {
         outcome = &mut serving => outcome?,
         () = signals.next() => {
