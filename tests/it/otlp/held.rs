@@ -64,7 +64,8 @@ fn recorded(sandbox: &Sandbox) -> usize {
     })
 }
 
-fn metric(receiver: &Receiver, name: &str) -> u64 {
+/// What one of its counters says.
+pub fn metric(receiver: &Receiver, name: &str) -> u64 {
     let (_, metrics) = receiver.get("/metrics");
     let line = metrics.lines().find(|line| line.starts_with(&format!("asmm_serve_{name} "))).unwrap();
     line.rsplit(' ').next().unwrap().parse().unwrap()

@@ -1,5 +1,6 @@
 //! `asmm serve` as clients meet it.
 
+use super::held::metric;
 use super::receiver::{JSON, PROTOBUF, Receiver, post, wait_until};
 use super::{bodies, journal, now, spans};
 use crate::support::{Sandbox, Server, block_on};
@@ -286,10 +287,6 @@ fn a_ledger_that_is_away_loses_nothing() {
     let sandbox = sandbox.with_env("ASMM_DATABASE_URL", server.url()).with_env("ASMM_SCHEMA", "asmm");
     assert_eq!(sandbox.run(&["migrate"]).code, 0);
     let receiver = Receiver::start(&sandbox, &[]);
-    let spooled = |metrics: &str| {
-        let line = metrics.lines().find(|line| line.starts_with("asmm_serve_spans_spooled_total")).unwrap();
-        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
-    };
     let url = receiver.url("/v1/traces");
     let clients = Clients::new();
     std::thread::scope(|scope| {
@@ -301,11 +298,13 @@ fn a_ledger_that_is_away_loses_nothing() {
         let before = clients.answered();
         // What is answered while a transaction is tried is held; when that has failed it is spooled.
         wait_until("thirty more without a ledger", || {
-            clients.answered() >= before + 30 && spooled(&receiver.get("/metrics").1) > 0
+            clients.answered() >= before + 30 && metric(&receiver, "spans_spooled_total") > 0
         });
         server.start();
-        let before = clients.answered();
-        wait_until("thirty more with it", || clients.answered() >= before + 30);
+        let (before, recorded) = (clients.answered(), metric(&receiver, "spans_total"));
+        wait_until("thirty more with it", || {
+            clients.answered() >= before + 30 && metric(&receiver, "spans_total") > recorded
+        });
         clients.is_over.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!(clients.unanswered.lock().unwrap().len(), 0);
