@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -90,7 +90,10 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
     let address = listener.local_addr().map_err(|error| Error::io("the server has no address", error))?;
 
     let (writer, sender) = Writer::new(ctx)?;
-    match writer.ledger().await {
+    let opened = writer.ledger().await;
+    // Before it says that it listens: whoever hears that may tell it to end.
+    let mut signals = Signals::watched()?;
+    match opened {
         Ok(store) => say(&format!("asmm serve: http://{address} into {}", store.shown())),
         Err(error) if error.is_of_the_ledger() => {
             say(&format!("warning: {error}"));
@@ -112,11 +115,6 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
         let _ = end.send(true);
         outcome
     };
-    let stopping = async {
-        wait_for_signal().await?;
-        let _ = end.send(true);
-        Ok::<(), Error>(())
-    };
     let mut ending = ended.clone();
     let housekeeping = async {
         tokio::select! {
@@ -128,12 +126,12 @@ pub(super) async fn run(ctx: &Ctx, args: ServeArgs) -> Result<Exit> {
     tokio::pin!(serving);
     tokio::select! {
         outcome = &mut serving => outcome?,
-        outcome = stopping => {
-            outcome?;
+        () = signals.next() => {
+            let _ = end.send(true);
             say("asmm serve: ending; requests that came are still answered");
             tokio::select! {
                 outcome = &mut serving => outcome?,
-                outcome = wait_for_signal() => outcome?,
+                () = signals.next() => {}
             }
         }
     }
@@ -167,15 +165,24 @@ fn token(args: &ServeArgs) -> Result<Option<String>> {
     Ok(Some(token))
 }
 
-async fn wait_for_signal() -> Result<()> {
-    let unwatched = |error| Error::io("signals cannot be waited for", error);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// What tells it to end. One that comes while nobody waits is not lost.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn watched() -> Result<Self> {
+        let watch = |kind| signal(kind).map_err(|error| Error::io("signals cannot be waited for", error));
+        Ok(Self { interrupt: watch(SignalKind::interrupt())?, terminate: watch(SignalKind::terminate())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Takes connections until the end is said, and then waits for those that are being answered.

@@ -234,9 +234,12 @@ fn is_locked(file: &File) -> io::Result<bool> {
 
 /// Whether there is nothing in the file: no bytes, or none that count.
 pub(crate) fn is_empty(path: &Path) -> io::Result<bool> {
+    if path.metadata()?.len() == 0 {
+        return Ok(true);
+    }
     let mut first = Vec::new();
     File::open(path)?.take(record::END.len() as u64).read_to_end(&mut first)?;
-    Ok(first.is_empty() || first == record::END)
+    Ok(first == record::END)
 }
 
 /// How many events there are, and when the oldest was put there.

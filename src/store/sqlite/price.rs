@@ -72,17 +72,17 @@ impl PriceBook {
         provider: &str,
         model: &str,
     ) -> Result<Arc<[PriceEntry]>> {
-        let entries = match find_target(db, provider, model).await? {
+        let target = find_target(db, provider, model).await?;
+        let entries = match &target {
             None => Arc::default(),
-            Some(key) => match self.entries.get(&key) {
-                Some(entries) => Arc::clone(entries),
-                None => {
-                    let entries: Arc<[PriceEntry]> = find_entries(db, &key).await?.into();
-                    self.entries.insert(key, Arc::clone(&entries));
-                    entries
-                }
-            },
+            Some(key) => {
+                let known = self.entries.get(key).cloned();
+                if let Some(entries) = known { entries } else { find_entries(db, key).await?.into() }
+            }
         };
+        if let Some(key) = target {
+            self.entries.insert(key, Arc::clone(&entries));
+        }
         let models = self.names.entry(provider.to_owned()).or_default();
         models.insert(model.to_owned(), Arc::clone(&entries));
         Ok(entries)
