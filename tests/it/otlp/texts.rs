@@ -6,7 +6,7 @@ use super::serve::sandboxes;
 use super::{bodies, now, open};
 use crate::guard::planted::{email, github_token};
 use crate::support::{Sandbox, on_both_databases, psql};
-use asmm::domain::{CallId, CallPrompt, RunId, Span, Timestamp, resolve};
+use asmm::domain::{CallId, CallPrompt, Digest, RunId, Sanitisation, Span, SpanId, Timestamp, resolve};
 use asmm::intake::otlp::{self, Encoding, Signal, Texts};
 use asmm::store::{Purged, Store};
 use serde_json::{Value, json};
@@ -71,6 +71,62 @@ on_both_databases! {
         assert_eq!(left, 0);
         assert_eq!(store.purge_inputs(Timestamp::FAR).await.unwrap(), Purged::default());
     }
+
+    /// A report whose text did not count may make it count later: the nearest to the provider is not known before its parents are.
+    async fn a_text_that_lost_may_win_later(db: TestDb) {
+        let store = open(&db).await;
+        let (other, sibling) = (reporting(3, None, "a"), reporting(2, Some(9), "b"));
+        let parents = [reporting(9, Some(8), ""), reporting(8, None, "")];
+        store.take_spans(&[other.clone(), sibling.clone()]).await.unwrap();
+        let first = only(&recorded(&store).await);
+        store.take_spans(&parents).await.unwrap();
+        let all = [vec![other, sibling], parents.to_vec()].concat();
+        let expected = resolve(&all).calls.into_values().next().unwrap().prompt.unwrap();
+        let found = only(&recorded(&store).await);
+        assert_ne!(first.messages, found.messages);
+        assert_eq!(found, *expected);
+    }
+
+    /// What retention dropped stays dropped, and says when, also when its call is recorded anew.
+    async fn what_was_purged_stays_purged(db: TestDb) {
+        let store = open(&db).await;
+        let child = reporting(2, Some(1), "a");
+        store.take_spans(std::slice::from_ref(&child)).await.unwrap();
+        store.purge_inputs(Timestamp::FAR).await.unwrap();
+        let purged = only(&recorded(&store).await);
+        assert!(purged.purged_at.is_some());
+        let parent = Span { agent: Some("late".to_owned()), ..reporting(1, None, "") };
+        assert_eq!(store.take_spans(&[parent]).await.unwrap().withdrawn, 1);
+        assert_eq!(only(&recorded(&store).await), purged);
+        assert_eq!(store.broken_laws().await.unwrap(), []);
+    }
+}
+
+/// A span of one trace and one response that tells a text; or, without one, a span around it.
+fn reporting(id: u8, parent: Option<u8>, text: &str) -> Span {
+    let body = bodies()["genai__chat.traces.1"].clone();
+    let mut span =
+        otlp::read(&body, (Signal::Traces, Encoding::Protobuf), Texts::Drop, now()).unwrap().spans.remove(0);
+    let id_of = |id: u8| SpanId([0, 0, 0, 0, 0, 0, 0, id]);
+    (span.span_id, span.parent_id, span.scope) = (id_of(id), parent.map(id_of), format!("scope {id}"));
+    let Some(report) = &mut span.report else { panic!("{span:?}") };
+    let messages = vec![json!({"role": "user", "content": text})];
+    let prompt = CallPrompt {
+        text_sha256: Some(Digest::of(json!(messages).to_string())),
+        messages: Some(messages),
+        sanitisation: Sanitisation::Clean,
+        ..CallPrompt::default()
+    };
+    report.prompt = Some(Box::new(prompt));
+    if text.is_empty() {
+        span.report = None;
+    }
+    span
+}
+
+fn only(prompts: &BTreeMap<(RunId, CallId), CallPrompt>) -> CallPrompt {
+    assert_eq!(prompts.len(), 1, "{prompts:?}");
+    prompts.values().next().unwrap().clone()
 }
 
 /// A body with one call, in which a token, an address and a name are said.
@@ -192,4 +248,37 @@ fn events_text(sandbox: &Sandbox) -> String {
     let export = sandbox.run(&["export", "jsonl"]);
     assert_eq!(export.code, 0, "{}", export.stderr);
     export.stdout
+}
+
+/// A span that says that somebody looked at it is looked at all the same; and of a call either text may be redacted alone.
+#[test]
+fn nobody_elses_word_is_taken_for_the_guard() {
+    let token = github_token(5);
+    for sandbox in sandboxes() {
+        let span = json!({
+            "type": "span", "trace_id": RUN, "span_id": "00f067aa0ba902b7",
+            "started_at": "2026-11-20T10:00:00Z", "ended_at": "2026-11-20T10:00:01Z", "name": "chat",
+            "report": {
+                "provider": "openai", "model": "gpt-4o", "operation": "chat",
+                "prompt": {
+                    "messages": [{"role": "user", "content": "hello"}],
+                    "output": [{"role": "assistant", "content": format!("It is {token}")}],
+                    "sanitisation": "clean",
+                },
+            },
+        });
+        let file = sandbox.file("spans.jsonl", &span.to_string());
+        let said = sandbox.run(&["import", "jsonl", file.to_str().unwrap()]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        std::fs::remove_file(file).unwrap();
+        let call = replayed(&sandbox);
+        assert_eq!(
+            (&call["verdict"], &call["output_verdict"]),
+            (&json!("verified"), &json!("redacted")),
+            "{call}"
+        );
+        assert_eq!(call["messages"][0]["content"], "hello");
+        assert_eq!(call["output"][0]["content"], "It is [SECRET_1]");
+        assert_eq!(holding(sandbox.path(), &[token.clone()]), [""; 0]);
+    }
 }
