@@ -74,10 +74,10 @@ pub(super) fn of(operation: &str, attributes: &[KeyValue], events: &[Event]) -> 
     }
     let sanitisation = Sanitisation::Unscanned;
     Some(Box::new(CallPrompt {
-        messages,
         text_sha256,
-        output,
+        messages,
         output_sha256,
+        output,
         sanitisation,
         ..CallPrompt::default()
     }))

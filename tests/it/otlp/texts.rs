@@ -279,6 +279,6 @@ fn nobody_elses_word_is_taken_for_the_guard() {
         );
         assert_eq!(call["messages"][0]["content"], "hello");
         assert_eq!(call["output"][0]["content"], "It is [SECRET_1]");
-        assert_eq!(holding(sandbox.path(), &[token.clone()]), [""; 0]);
+        assert_eq!(holding(sandbox.path(), std::slice::from_ref(&token)), [""; 0]);
     }
 }

@@ -49,7 +49,9 @@ fn recorded_bodies_say_what_was_sent() {
                 .collect();
             assert_eq!(without, dropped, "{file}");
             let mut calls = super::calls(&spans);
-            calls.iter_mut().for_each(|call| call.prompt = None);
+            for call in &mut calls {
+                call.prompt = None;
+            }
             assert_eq!(calls, super::calls(&dropped), "{file}");
             of_both.push(spans);
         }
@@ -298,7 +300,7 @@ fn what_only_looks_like_json_stays_as_it_is() {
         r#"{ "b": 1.50,  "a": 2 }"#,
         // No two programs agree on this number.
         r#"[{"role": "user", "content": 0.30000000000000004}]"#,
-        r#"[1, 2]"#,
+        "[1, 2]",
         &format!("[{}0]", "0,".repeat(1 << 20)),
     ] {
         assert_eq!(whole(json!({"input.value": text})), json!([{"role": "user", "content": text}]));
