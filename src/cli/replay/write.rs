@@ -185,6 +185,9 @@ impl Writer {
                 let messages: Vec<(String, String)> = messages.collect();
                 let all = messages.iter().map(|(role, content)| (role.as_str(), content.as_str()));
                 shown.push_str(&text::messages(all, self.color));
+                if call.output.is_none() && call.output_verdict.is_some() {
+                    let _ = writeln!(shown, "the answer: {verdict}");
+                }
             }
             Some(other) => match &other.rendered {
                 Err(error) => {
