@@ -187,3 +187,22 @@ proptest! {
         ALL.scan(&bytes.into_iter().collect::<String>()).expect("short");
     }
 }
+
+/// What was sent is looked at in a time that its length bounds: one value however often, and not any number of values.
+#[test]
+fn a_list_of_values_is_refused_and_one_value_a_thousand_times_is_not() {
+    use crate::domain::CallPrompt;
+    let guard = Guard::new(Policy::default(), Fingerprinter::new([7; 32]));
+    let examine = |text: String| {
+        let messages = Some(vec![serde_json::json!({"role": "user", "content": text})]);
+        let prompt = CallPrompt { messages, ..CallPrompt::default() };
+        guard.examine(&prompt, None, chrono::NaiveDate::default())
+    };
+    let mails = |count: usize| (0..count).map(|n| format!("person{n}@kestrelmail.org ")).collect::<String>();
+    let examined = examine(mails(1).repeat(5000)).unwrap();
+    assert_eq!(examined.decisions.all().len(), 1);
+    assert_eq!(examined.decisions.all()[0].findings, 5000);
+    assert_eq!(examine(mails(1500)).unwrap().decisions.all().len(), 1500);
+    let error = examine(mails(2500)).unwrap_err().to_string();
+    assert!(error.contains("more than 2000 different values"), "{error}");
+}
