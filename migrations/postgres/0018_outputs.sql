@@ -63,7 +63,17 @@ begin
 end $$;
 
 create function keep_texts(text_sha256 bytea[], body text[], redacted_at timestamptz[], sent_at timestamptz) returns void
-language sql security definer set search_path from current as $$
+language plpgsql security definer set search_path from current as $$
+#variable_conflict use_column
+begin
+  if exists (
+    select 1
+    from unnest(keep_texts.text_sha256, keep_texts.body, keep_texts.redacted_at) as u (text_sha256, body, redacted_at)
+    where u.redacted_at is null and u.text_sha256 <> sha256(convert_to(u.body, 'UTF8')))
+  then
+    raise exception 'a text is not what its digest says'
+      using errcode = 'AS400', hint = 'the digest is SHA-256 of the canonical JSON of the messages';
+  end if;
   -- A text that comes redacted replaces the one that came before: what it forbids is not stored beside it.
   insert into prompt_text as t (text_sha256, body, recorded_at, redacted_at)
   select distinct on (u.text_sha256) u.text_sha256, u.body, keep_texts.sent_at, u.redacted_at
@@ -72,8 +82,8 @@ language sql security definer set search_path from current as $$
   order by u.text_sha256, u.redacted_at nulls last
   on conflict (text_sha256) do update
   set body = excluded.body, redacted_at = excluded.redacted_at
-  where t.redacted_at is null and excluded.redacted_at is not null
-$$;
+  where t.redacted_at is null and excluded.redacted_at is not null;
+end $$;
 
 comment on function keep_texts is 'Keeps texts under the digests of what they were, also those that no call is recorded with yet.';
 
