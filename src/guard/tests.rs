@@ -198,7 +198,10 @@ fn a_list_of_values_is_refused_and_one_value_a_thousand_times_is_not() {
         let prompt = CallPrompt { messages, ..CallPrompt::default() };
         guard.examine(&prompt, None, chrono::NaiveDate::default())
     };
-    let mails = |count: usize| (0..count).map(|n| format!("person{n}@kestrelmail.org ")).collect::<String>();
+    let mails = |count: usize| {
+        let mails: Vec<String> = (0..count).map(|n| format!("person{n}@kestrelmail.org ")).collect();
+        mails.concat()
+    };
     let examined = examine(mails(1).repeat(5000)).unwrap();
     assert_eq!(examined.decisions.all().len(), 1);
     assert_eq!(examined.decisions.all()[0].findings, 5000);
