@@ -59,7 +59,10 @@ impl LazyGuard {
         let (run_id, call_id) = (RunId(Uuid::nil()), CallId(Uuid::nil()));
         let sent = SentPrompt { run_id, call_id, step_id: None, sent_at: span.started_at, prompt: *prompt };
         let looked = self.get().and_then(|guard| {
-            let (prompt, decisions) = looked_at(guard, &sent, None, now)?;
+            let (mut prompt, decisions) = looked_at(guard, &sent, None, now)?;
+            // Spans that are kept hold no more of texts than these.
+            prompt.text_sha256 = prompt.text_sha256.or(sent.prompt.stored_messages()?.map(Digest::of));
+            prompt.output_sha256 = prompt.output_sha256.or(sent.prompt.stored_output()?.map(Digest::of));
             // What is redacted may be longer than what it was.
             prompt.check(now)?;
             decisions.log(&About::default(), true);

@@ -60,15 +60,6 @@ impl SentRow {
         })
     }
 
-    /// What was purged, and is recorded anew without a text, stays purged: `purged` says of digests when.
-    pub(super) fn stay_purged(&mut self, purged: &HashMap<Digest, Timestamp>) {
-        let digests = || self.digest.iter().chain(&self.output_digest);
-        let has_no_text = self.body.is_none() && self.output_body.is_none();
-        if has_no_text && digests().all(|digest| purged.contains_key(digest)) {
-            self.purged_at = digests().filter_map(|digest| purged.get(digest)).max().copied();
-        }
-    }
-
     pub(super) fn key(&self) -> (RunId, CallId) {
         (self.run_id, self.call_id)
     }

@@ -128,11 +128,11 @@ impl Change {
         self.decided.extend(resolved.decided.into_values().flatten());
     }
 
-    /// What was sent and answered in the calls; `purged` are digests of texts that were purged.
+    /// What was sent and answered in the calls, by digest: the texts are kept apart. `purged` are digests of texts that were purged.
     fn prompts(&self, purged: &HashMap<Digest, Timestamp>) -> Result<Vec<SentRow>> {
         let sent = self.recorded.iter().filter_map(Call::sent_prompt);
         sent.map(|sent| {
-            let mut row = SentRow::of(&sent)?;
+            let mut row = SentRow::of(&SentPrompt { prompt: sent.prompt.without_texts(), ..sent })?;
             row.stay_purged(purged);
             Ok(row)
         })

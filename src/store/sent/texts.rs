@@ -12,6 +12,14 @@ use std::collections::HashMap;
 type Text<'t> = (Digest, &'t str, Option<Timestamp>);
 
 impl SentRow {
+    /// What was purged, and is recorded anew, stays purged: `purged` says of digests when.
+    pub(in crate::store) fn stay_purged(&mut self, purged: &HashMap<Digest, Timestamp>) {
+        let digests = || self.digest.iter().chain(&self.output_digest);
+        if digests().all(|digest| purged.contains_key(digest)) {
+            self.purged_at = digests().filter_map(|digest| purged.get(digest)).max().copied();
+        }
+    }
+
     /// Its texts under the digests of what they were, and when they were redacted: of the two perhaps one.
     fn texts(&self) -> impl Iterator<Item = Text<'_>> {
         let both = [(self.digest, &self.body), (self.output_digest, &self.output_body)];

@@ -282,3 +282,25 @@ fn nobody_elses_word_is_taken_for_the_guard() {
         assert_eq!(holding(sandbox.path(), std::slice::from_ref(&token)), [""; 0]);
     }
 }
+
+/// Texts that come without their digests are as good as others.
+#[test]
+fn a_native_span_needs_no_digests() {
+    for sandbox in sandboxes() {
+        let span = json!({
+            "type": "span", "trace_id": RUN, "span_id": "00f067aa0ba902b7",
+            "started_at": "2026-11-20T10:00:00Z", "ended_at": "2026-11-20T10:00:01Z",
+            "report": {"model": "gpt-4o", "prompt": {
+                "messages": [{"role": "user", "content": "hello"}], "output": [{"role": "assistant", "content": "hi"}]}},
+        });
+        let said = sandbox.run_with_input(&["import", "jsonl", "-"], &span.to_string());
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        let call = replayed(&sandbox);
+        assert_eq!(
+            (&call["verdict"], &call["output_verdict"]),
+            (&json!("verified"), &json!("verified")),
+            "{call}"
+        );
+        assert_eq!(call["sanitisation"], "clean");
+    }
+}
